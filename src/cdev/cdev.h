@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Software character devices: files that are not the kernel's.
+ *
+ * Theory of operation
+ *
+ * A node (vhost-vdpa-0) has a table of file operations, as a driver in the
+ * kernel has. What carries a client's system calls to them is not their
+ * business: the preload socket (cdev/preload.c) today, FUSE or CUSE later, or
+ * a function call in tests (cdev_local_*). Three objects take part:
+ *
+ *   file   what open() made; dup() and fork() share it, the last close ends it
+ *   task   one address space of a client (the kernel's mm): its memory, and
+ *          its identity for owner checks. fork() makes a new one
+ *   call   one system call in progress, by a task, on a file: the only way to
+ *          the caller's memory and descriptors
+ *
+ * Operations run on the control loop and do not block. One that has to wait
+ * for somebody keeps the call (returns CDEV_PENDING) and ends it later with
+ * cdev_call_finish(). Calls of one file arrive in the order in which the
+ * client made them, pending or not.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#ifndef CDEV_CDEV_H
+#define CDEV_CDEV_H
+
+#include <sys/types.h>
+
+#include "base/list.h"
+#include "base/util.h"
+#include "loop/loop.h"
+#include "mem/client.h"
+
+#define CDEV_NAME_MAX 63
+/* An operation's return value: cdev_call_finish() will be called. Above any
+ * errno and below any length. */
+#define CDEV_PENDING ((int64_t)-0x10000)
+/* errno 524 of the kernel, which no libc names. */
+#define CDEV_ENOTSUPP 524
+
+struct cdev;
+struct cdev_node;
+struct cdev_file;
+struct cdev_task;
+struct cdev_call;
+
+/**
+ * struct cdev_ops - what a node does
+ *
+ * Every operation returns a result >= 0, -errno, or CDEV_PENDING where it has
+ * a call. @arg and other addresses are the client's: reach them through
+ * cdev_copy_from() and cdev_copy_to() only.
+ *
+ * @open: a new file; set its priv. -errno refuses
+ * @release: the last reference is gone: by close() or by the death of the
+ *           clients. No more calls come; pending ones were cancelled
+ * @ioctl: @cmd as 32 bits. The default (NULL) is -ENOTTY
+ * @write: @buf holds the bytes, at most CDEV_WRITE_MAX of them, already copied
+ * @read: fill @buf. NULL: -EINVAL
+ * @mmap: -errno, or 0 and *ret_fd, *ret_offset of what to map (fd is taken by
+ *        the caller). NULL: -ENODEV
+ * @cancel: the caller of a pending call died: forget the call. It is finished
+ *          by whoever calls this
+ */
+#define CDEV_WRITE_MAX 65536
+
+struct cdev_mmap {
+	uint64_t length;
+	uint64_t offset;
+	int prot;
+	int flags;
+};
+
+struct cdev_ops {
+	int64_t (*open)(struct cdev_node *node, struct cdev_file *file);
+	void (*release)(struct cdev_file *file);
+	int64_t (*ioctl)(struct cdev_file *file, struct cdev_call *call,
+			 uint32_t cmd, uint64_t arg);
+	int64_t (*write)(struct cdev_file *file, struct cdev_call *call,
+			 const void *buf, size_t len);
+	int64_t (*read)(struct cdev_file *file, struct cdev_call *call,
+			void *buf, size_t len);
+	int64_t (*mmap)(struct cdev_file *file, struct cdev_call *call,
+			const struct cdev_mmap *args, int *ret_fd,
+			uint64_t *ret_offset);
+	void (*cancel)(struct cdev_file *file, struct cdev_call *call);
+};
+
+/* One registry of nodes a bus. */
+int cdev_new(struct loop *loop, struct cdev **ret);
+/* All nodes and carriers must be gone. */
+struct cdev *cdev_free(struct cdev *cdev);
+struct loop *cdev_loop(struct cdev *cdev);
+
+/**
+ * cdev_node_new() - make a node visible to clients
+ * @cdev: the registry
+ * @class_name: of its kind, the name in /proc/devices: "vhost-vdpa"
+ * @name: path below /dev: "vhost-vdpa-0"
+ * @minor: of its kind
+ * @ops: borrowed
+ * @priv: see cdev_node_priv()
+ * @ret: written on success
+ *
+ * Return: 0; -EEXIST; -EINVAL name; -ENOMEM
+ */
+int cdev_node_new(struct cdev *cdev, const char *class_name, const char *name,
+		  unsigned int minor, const struct cdev_ops *ops, void *priv,
+		  struct cdev_node **ret);
+/* No new opens; files that are open keep it until their release. */
+struct cdev_node *cdev_node_free(struct cdev_node *node);
+void *cdev_node_priv(const struct cdev_node *node);
+const char *cdev_node_name(const struct cdev_node *node);
+
+/* Flags of open(): O_ACCMODE | O_NONBLOCK. */
+int cdev_file_flags(const struct cdev_file *file);
+void *cdev_file_priv(const struct cdev_file *file);
+void cdev_file_set_priv(struct cdev_file *file, void *priv);
+struct cdev_node *cdev_file_node(const struct cdev_file *file);
+
+/* The caller's address space; compare pointers to know whether it is the same.
+ * A file may hold one (ref) for as long as it needs the client's memory. */
+struct cdev_task *cdev_call_task(const struct cdev_call *call);
+struct cdev_task *cdev_task_ref(struct cdev_task *task);
+struct cdev_task *cdev_task_unref(struct cdev_task *task);
+/* The client's memory as regions; borrowed. */
+struct client_mem *cdev_task_mem(const struct cdev_task *task);
+pid_t cdev_task_pid(const struct cdev_task *task);
+
+/* The kernel's copy_from_user() and copy_to_user(). Return: 0; -EFAULT. */
+int cdev_copy_from(struct cdev_call *call, void *dst, uint64_t uaddr,
+		   size_t len);
+int cdev_copy_to(struct cdev_call *call, uint64_t uaddr, const void *src,
+		 size_t len);
+
+/**
+ * cdev_get_fd() - one of the caller's descriptors
+ * @call: in progress
+ * @fd: its number in the client
+ *
+ * Return: a descriptor of ours for the same open file, the caller's to close;
+ *         -EBADF
+ */
+int cdev_get_fd(struct cdev_call *call, int fd);
+
+/* Makes a descriptor appear in the caller; the result of the call is its number
+ * there. Taken, also on failure. Return: 0; -EMFILE one was put already. */
+int cdev_put_fd(struct cdev_call *call, int take_fd);
+
+/* Ends a call that was kept. */
+void cdev_call_finish(struct cdev_call *call, int64_t result);
+
+/*
+ * The local carrier: calls from this very process, for tests and for the
+ * simulation. Addresses are this process's own, checked like a client's.
+ * Results are as of the system call: >= 0 or -errno.
+ */
+struct cdev_local;
+int cdev_local_new(struct cdev *cdev, struct cdev_local **ret);
+struct cdev_local *cdev_local_free(struct cdev_local *local);
+/* Return: a file, borrowed until cdev_local_close(). */
+int64_t cdev_local_open(struct cdev_local *local, const char *name, int flags,
+			struct cdev_file **ret);
+void cdev_local_close(struct cdev_local *local, struct cdev_file *file);
+int64_t cdev_local_ioctl(struct cdev_local *local, struct cdev_file *file,
+			 uint64_t cmd, void *arg);
+int64_t cdev_local_write(struct cdev_local *local, struct cdev_file *file,
+			 const void *buf, size_t len);
+
+/*
+ * The preload carrier: a listening unix socket (SOCK_SEQPACKET) to which
+ * libvdpakit-preload.so brings a client's calls; see uapi/preload.h.
+ *
+ * @take_fd: bound and listening; taken
+ * @netlink: answers the datagrams of generic netlink sockets; may be NULL:
+ *           -EPROTONOSUPPORT
+ */
+struct cdev_preload;
+struct cdev_netlink_ops {
+	/* One request datagram; call @reply for each datagram of the answer.
+	 * @pid: the port id that the client's socket is bound to. */
+	void (*request)(void *priv, uint32_t pid, bool is_admin,
+			const void *buf, size_t len,
+			void (*reply)(void *reply_priv, const void *buf,
+				      size_t len),
+			void *reply_priv);
+	void *priv;
+};
+int cdev_preload_new(struct cdev *cdev, int take_fd,
+		     const struct cdev_netlink_ops *netlink,
+		     struct cdev_preload **ret);
+struct cdev_preload *cdev_preload_free(struct cdev_preload *preload);
+/* Files open through it. */
+unsigned int cdev_preload_n_files(const struct cdev_preload *preload);
+
+#endif

@@ -1,0 +1,221 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Loops: time, readiness and calls between threads.
+ *
+ * Theory of operation
+ *
+ * A loop belongs to one thread, its owner: the control thread or a worker. It
+ * waits for descriptors, timers and calls from other threads, and runs their
+ * callbacks one at a time. Nothing in it allocates once it is set up, and the
+ * only thing that other threads may do to it is loop_call().
+ *
+ * Work that polls (virtqueues) registers a poller. While a poller finds work
+ * the loop keeps calling it without sleeping; when it has found none for the
+ * poller's current polling time, which grows when polling pays and shrinks
+ * when it does not, the loop arms it (notifications on, one more look) and
+ * sleeps.
+ *
+ *   watch ready / call / timer --> callback
+ *   poller: poll() ... poll() ... idle --> arm() --> sleep
+ *
+ * Back ends: epoll, and a simulated one for tests. The simulated loops of one
+ * struct sim share a thread, a virtual clock and a seed: descriptors are looked
+ * at without waiting, whatever is ready is run in an order drawn from the
+ * seed, may be put off for a while, and time jumps to the next timer when
+ * nothing is ready. An io_uring back end has to fill in the same table
+ * (loop_internal.h): watches are edge-triggered multishot polls there.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#ifndef LOOP_LOOP_H
+#define LOOP_LOOP_H
+
+#include "base/list.h"
+#include "base/util.h"
+
+struct loop;
+struct sim;
+struct loop_watch;
+
+enum loop_events {
+	LOOP_IN = 1,
+	LOOP_OUT = 2,
+	LOOP_HUP = 4, /* reported whether asked for or not, as is error */
+	LOOP_EDGE = 8, /* one callback a change; for eventfds that we must not
+			   read: one callback a write, and one at once when the
+			   counter is not 0 */
+};
+
+/**
+ * loop_new() - a loop on epoll
+ * @name: of its thread, at most 15 characters
+ * @ret: written on success
+ *
+ * Return: 0; -errno
+ */
+int loop_new(const char *name, struct loop **ret);
+
+/* The loop must not be running and have no watches, timers or pollers left. */
+struct loop *loop_free(struct loop *loop);
+
+/**
+ * loop_start() - run it in a thread of its own
+ * @loop: not running
+ *
+ * A simulated loop has no thread: it runs inside sim_run().
+ * Return: 0; -errno of pthread_create()
+ */
+int loop_start(struct loop *loop);
+
+/**
+ * loop_run() - run it in the calling thread until loop_stop()
+ *
+ * Return: 0; -errno when waiting failed
+ */
+int loop_run(struct loop *loop);
+
+/* Makes loop_run() return, or ends and joins the thread of loop_start(). Any
+ * thread but, for a started loop, its own. Calls that are queued still run. */
+void loop_stop(struct loop *loop);
+
+/* Is the caller the owner? For a loop that never ran: always. */
+bool loop_is_owner(const struct loop *loop);
+#define assert_owner(loop) assert(loop_is_owner(loop))
+
+/* Monotonic, nanoseconds; virtual in a simulated loop. As of the start of the
+ * current round of callbacks: no system call. */
+uint64_t loop_now_ns(const struct loop *loop);
+
+/**
+ * loop_watch_new() - call back when a descriptor is ready
+ * @loop: caller is its owner
+ * @fd: borrowed until loop_watch_free()
+ * @events: of enum loop_events
+ * @fn: called with what is ready; may free the watch
+ * @priv: its argument
+ * @ret: written on success
+ *
+ * Return: 0; -errno of epoll_ctl() (-EPERM: regular files cannot be watched)
+ */
+int loop_watch_new(struct loop *loop, int fd, unsigned int events,
+		   void (*fn)(void *priv, unsigned int events), void *priv,
+		   struct loop_watch **ret);
+int loop_watch_change(struct loop_watch *watch, unsigned int events);
+/* The callback will not be called again. Takes NULL. Return: NULL. */
+struct loop_watch *loop_watch_free(struct loop_watch *watch);
+
+/**
+ * struct loop_timer - one shot, embedded in its user
+ *
+ * Initialise with loop_timer_init(); owner of the loop only.
+ */
+struct loop_timer {
+	struct loop *loop;
+	void (*fn)(void *priv);
+	void *priv;
+	uint64_t due_ns;
+	unsigned int heap_idx; /* + 1; 0: not set */
+};
+
+void loop_timer_init(struct loop_timer *timer, struct loop *loop,
+		     void (*fn)(void *priv), void *priv);
+/* In @delay_ns from now; replaces an earlier setting. Return: 0; -ENOMEM */
+int loop_timer_set(struct loop_timer *timer, uint64_t delay_ns);
+void loop_timer_cancel(struct loop_timer *timer);
+bool loop_timer_is_set(const struct loop_timer *timer);
+
+/**
+ * struct loop_work - one call to another thread, embedded in its user
+ *
+ * Zero-initialise with fn and priv set. May be queued again once fn has begun.
+ */
+struct loop_work {
+	void (*fn)(void *priv);
+	void *priv;
+	struct loop_work *next;
+	uint32_t is_queued; /* atomic */
+};
+
+/**
+ * loop_call() - run something on a loop's own thread, soon
+ * @loop: any thread may call
+ * @work: the caller's until fn begins; queueing it while it is queued has no
+ *        effect
+ *
+ * Calls run in the order of loop_call(). Never blocks, never allocates.
+ */
+void loop_call(struct loop *loop, struct loop_work *work);
+
+/**
+ * loop_call_wait() - the same, and wait until it has run
+ * @loop: whose owner runs it; when the caller is the owner, it runs at once
+ * @fn, @priv: what to run
+ *
+ * The control thread uses it towards workers, never the other way round.
+ */
+void loop_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv);
+
+/**
+ * struct loop_poller - something that looks for work by itself
+ *
+ * @poll: look once, do what is there (a bounded burst). Return: pieces of work
+ *        done; > 0 has it called again
+ * @arm: about to sleep: turn notifications on and look once more. Return: true
+ *       when there is work after all
+ * @max_poll_us: upper bound of the adaptive polling time; 0: never polls idly
+ */
+struct loop_poller {
+	unsigned int (*poll)(void *priv);
+	bool (*arm)(void *priv);
+	void *priv;
+	uint32_t max_poll_us;
+	/* the loop's own */
+	struct loop *loop;
+	struct list node;
+	bool is_active;
+	uint64_t poll_ns;
+	uint64_t idle_since_ns;
+	struct list active_node;
+};
+
+/* Owner only. The poller starts asleep (as if arm() had returned false). */
+void loop_poller_add(struct loop *loop, struct loop_poller *poller);
+void loop_poller_del(struct loop_poller *poller);
+/* A notification came: poll from the next round on. Owner only. */
+void loop_poller_wake(struct loop_poller *poller);
+
+/**
+ * struct sim - simulated time and order for any number of loops
+ *
+ * sim_new() with a seed; sim_loop_new() makes loops of it. sim_run() runs
+ * whatever is ready, on all loops, in the seed's order, until nothing is ready
+ * and no timer is left, or @max_ns of virtual time have gone by, or @until
+ * (may be NULL) returns true.
+ *
+ * loop_call_wait() towards a simulated loop runs that loop until the call is
+ * done, other things first where the seed says so.
+ */
+struct sim_options {
+	uint64_t seed;
+	/* Chance in 1000 that something ready is put off. */
+	unsigned int delay_permille;
+	uint64_t max_delay_ns;
+	/* Chance in 1000 that sim_should_fail() says yes. */
+	unsigned int fail_permille;
+};
+
+int sim_new(const struct sim_options *options, struct sim **ret);
+struct sim *sim_free(struct sim *sim);
+int sim_loop_new(struct sim *sim, const char *name, struct loop **ret);
+int sim_run(struct sim *sim, uint64_t max_ns, bool (*until)(void *priv),
+	    void *priv);
+/* For what the test draws itself: 64 bits of the seed's stream. */
+uint64_t sim_random(struct sim *sim);
+
+/**
+ * loop_should_fail() - injected errors: does this operation fail now?
+ * @loop: always false unless simulated
+ */
+bool loop_should_fail(struct loop *loop);
+
+#endif
