@@ -6,16 +6,16 @@
  *
  * The control side owns a struct iotlb and changes it; readers (virtqueues on
  * their worker threads) hold an iotlb_snap, which never changes. Snapshots are
- * cheap: entries live in chunks of up to IOTLB_CHUNK, sorted, immutable and
- * counted; a change copies one chunk and the table of chunks, and shares the
- * rest with every older snapshot. A region is unmapped when the last snapshot
- * that knows it dies.
+ * cheap: entries live in a tree of small counted nodes; a change copies the
+ * nodes between the root and the entry, and shares all others with every older
+ * snapshot. A region is unmapped when the last snapshot that knows it dies.
  *
- *   iotlb --> snap (newest) --> [ chunk* ][ chunk* ][ chunk* ]
- *             snap (older)  -------^---------^
+ *   iotlb --> snap (newest) --> [ root' ] --> [ node' ]
+ *                                   |
+ *             snap (older) ---> [ root  ] --> [ node ][ node ][ node ]
  *
- * Entries are closed intervals [start, last] and never overlap. Both map and
- * lookup cost a binary search over the chunks and one in a chunk.
+ * Entries are closed intervals [start, last] and never overlap. Changes and
+ * lookups cost time logarithmic in their number, whatever a client does.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -78,7 +78,7 @@ int iotlb_map(struct iotlb *tlb, uint64_t start, uint64_t last,
  * @tlb: control side
  * @start, @last: I/O virtual addresses, inclusive
  *
- * Return: entries removed; -ENOMEM (nothing removed)
+ * Return: entries removed (none when start > last); -ENOMEM (nothing removed)
  */
 int iotlb_unmap(struct iotlb *tlb, uint64_t start, uint64_t last);
 

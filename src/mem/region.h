@@ -132,6 +132,7 @@ int region_write(struct region *region, uint64_t offset, const void *buf,
  */
 struct region_stats {
 	uint64_t n_regions[REGION_KIND_N];
+	uint64_t n_bytes[REGION_KIND_N];
 	uint64_t n_sigbus;
 };
 void region_get_stats(struct region_stats *ret);
