@@ -32,7 +32,10 @@
 #include "loop/loop.h"
 #include "mem/client.h"
 
-#define CDEV_NAME_MAX 63
+/* "vduse/" and the 255 characters that VDUSE allows. */
+#define CDEV_NAME_MAX 261
+/* Bytes of one write(), read() or ioctl() argument. */
+#define CDEV_DATA_MAX 65536
 /* An operation's return value: cdev_call_finish() will be called. Above any
  * errno and below any length. */
 #define CDEV_PENDING ((int64_t)-0x10000)
@@ -48,23 +51,27 @@ struct cdev_call;
 /**
  * struct cdev_ops - what a node does
  *
- * Every operation returns a result >= 0, -errno, or CDEV_PENDING where it has
- * a call. @arg and other addresses are the client's: reach them through
- * cdev_copy_from() and cdev_copy_to() only.
+ * Every operation returns a result >= 0, -errno, or, where it has a call,
+ * CDEV_PENDING. cdev_call_finish() may come before the operation returns.
+ * @arg and other addresses are the client's: reach them through
+ * cdev_copy_from() and cdev_copy_to() only. O_ACCMODE was checked, as the
+ * kernel does it before a driver is asked.
  *
- * @open: a new file; set its priv. -errno refuses
+ * @open: a new file; set its priv. -errno refuses. May be pending: a reset
+ *        may have to wait for a device. The call has no task
  * @release: the last reference is gone: by close() or by the death of the
- *           clients. No more calls come; pending ones were cancelled
+ *           clients. No more calls come, pending ones have ended. Follows each
+ *           open that returned >= 0 or was cancelled
  * @ioctl: @cmd as 32 bits. The default (NULL) is -ENOTTY
- * @write: @buf holds the bytes, at most CDEV_WRITE_MAX of them, already copied
- * @read: fill @buf. NULL: -EINVAL
+ * @write: @buf holds the bytes, at most CDEV_DATA_MAX of them, already copied;
+ *         it is gone when the operation returns. NULL: -EINVAL
+ * @read: fill @buf, which stays while the call is pending, and return how much.
+ *        NULL: -EINVAL
  * @mmap: -errno, or 0 and *ret_fd, *ret_offset of what to map (fd is taken by
- *        the caller). NULL: -ENODEV
+ *        the caller). Never pending. NULL: -ENODEV
  * @cancel: the caller of a pending call died: forget the call. It is finished
- *          by whoever calls this
+ *          by whoever calls this. Needed by nodes that have pending calls
  */
-#define CDEV_WRITE_MAX 65536
-
 struct cdev_mmap {
 	uint64_t length;
 	uint64_t offset;
@@ -73,7 +80,8 @@ struct cdev_mmap {
 };
 
 struct cdev_ops {
-	int64_t (*open)(struct cdev_node *node, struct cdev_file *file);
+	int64_t (*open)(struct cdev_node *node, struct cdev_file *file,
+			struct cdev_call *call);
 	void (*release)(struct cdev_file *file);
 	int64_t (*ioctl)(struct cdev_file *file, struct cdev_call *call,
 			 uint32_t cmd, uint64_t arg);
@@ -108,18 +116,23 @@ struct loop *cdev_loop(struct cdev *cdev);
 int cdev_node_new(struct cdev *cdev, const char *class_name, const char *name,
 		  unsigned int minor, const struct cdev_ops *ops, void *priv,
 		  struct cdev_node **ret);
-/* No new opens; files that are open keep it until their release. */
+/* No new opens; files that are open keep it until their release, but its priv
+ * is theirs to guard from now on. Takes NULL. Return: NULL. */
 struct cdev_node *cdev_node_free(struct cdev_node *node);
 void *cdev_node_priv(const struct cdev_node *node);
 const char *cdev_node_name(const struct cdev_node *node);
+/* What stat() shows: the kernel's major of its class where the kernel has the
+ * class, else one that the kernel does not use. */
+dev_t cdev_node_rdev(const struct cdev_node *node);
 
-/* Flags of open(): O_ACCMODE | O_NONBLOCK. */
+/* As fcntl(F_GETFL) shows them: O_ACCMODE, O_NONBLOCK and the like. */
 int cdev_file_flags(const struct cdev_file *file);
 void *cdev_file_priv(const struct cdev_file *file);
 void cdev_file_set_priv(struct cdev_file *file, void *priv);
 struct cdev_node *cdev_file_node(const struct cdev_file *file);
 
 /* The caller's address space; compare pointers to know whether it is the same.
+ * NULL in open.
  * A file may hold one (ref) for as long as it needs the client's memory. */
 struct cdev_task *cdev_call_task(const struct cdev_call *call);
 struct cdev_task *cdev_task_ref(struct cdev_task *task);
@@ -153,13 +166,21 @@ void cdev_call_finish(struct cdev_call *call, int64_t result);
 
 /*
  * The local carrier: calls from this very process, for tests and for the
- * simulation. Addresses are this process's own, checked like a client's.
- * Results are as of the system call: >= 0 or -errno.
+ * simulation. One cdev_local is one task: a second one plays the forked child.
+ * Addresses are this process's own, checked like a client's. Results are as of
+ * the system call: >= 0 or -errno.
+ *
+ * Any thread may call while the loop runs in a thread of its own; it waits
+ * there for pending calls. On the loop's own thread, @turn is called until a
+ * pending call has ended (let it run the simulation); without one such a call
+ * is cancelled and returns -EDEADLK.
  */
 struct cdev_local;
 int cdev_local_new(struct cdev *cdev, struct cdev_local **ret);
 struct cdev_local *cdev_local_free(struct cdev_local *local);
-/* Return: a file, borrowed until cdev_local_close(). */
+void cdev_local_set_turn(struct cdev_local *local, void (*turn)(void *priv),
+			 void *priv);
+/* Return: 0 and a file, borrowed until cdev_local_close(); -errno. */
 int64_t cdev_local_open(struct cdev_local *local, const char *name, int flags,
 			struct cdev_file **ret);
 void cdev_local_close(struct cdev_local *local, struct cdev_file *file);
@@ -167,6 +188,12 @@ int64_t cdev_local_ioctl(struct cdev_local *local, struct cdev_file *file,
 			 uint64_t cmd, void *arg);
 int64_t cdev_local_write(struct cdev_local *local, struct cdev_file *file,
 			 const void *buf, size_t len);
+int64_t cdev_local_read(struct cdev_local *local, struct cdev_file *file,
+			void *buf, size_t len);
+/* Return: 0 and a descriptor, the caller's, with the offset to map it at. */
+int64_t cdev_local_mmap(struct cdev_local *local, struct cdev_file *file,
+			const struct cdev_mmap *args, int *ret_fd,
+			uint64_t *ret_offset);
 
 /*
  * The preload carrier: a listening unix socket (SOCK_SEQPACKET) to which

@@ -1,0 +1,97 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * What the core of cdev/ and its carriers share.
+ *
+ * Theory of operation
+ *
+ * A carrier makes a struct cdev_call inside a structure of its own, starts it
+ * with one of the cdev_start_*() functions, and gets it back through finish(),
+ * at once or later, exactly once. It frees the call there.
+ *
+ *   carrier --start--> core --> operation --result, or cdev_call_finish()-->
+ *   core --finish--> carrier
+ *
+ * A call holds a reference of its file, and of its task, until it is finished;
+ * a carrier holds one of the file for as long as clients have it open.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#ifndef CDEV_CDEV_INTERNAL_H
+#define CDEV_CDEV_INTERNAL_H
+
+#include "cdev/cdev.h"
+
+struct cdev_carrier {
+	int (*copy_from)(struct cdev_call *call, void *dst, uint64_t uaddr,
+			 size_t len);
+	int (*copy_to)(struct cdev_call *call, uint64_t uaddr, const void *src,
+		       size_t len);
+	int (*get_fd)(struct cdev_call *call, int fd);
+	/* The call is the carrier's again. Its put_fd, if any, too. */
+	void (*finish)(struct cdev_call *call, int64_t result);
+};
+
+enum cdev_call_state {
+	CALL_IN_OP, /* the operation has not returned */
+	CALL_ENDED_IN_OP,
+	CALL_PENDING,
+};
+
+struct cdev_call {
+	const struct cdev_carrier *carrier;
+	struct cdev_file *file;
+	struct cdev_task *task; /* NULL in open */
+	/* the core's own */
+	struct list node; /* in file->calls, or empty */
+	enum cdev_call_state state;
+	bool is_open;
+	int64_t early_result;
+	void *read_buf;
+	uint64_t read_uaddr;
+	/* for finish(): what cdev_put_fd() or the mmap operation gave */
+	int put_fd;
+	uint64_t mmap_offset;
+};
+
+/* Zeroed by the caller; @task may be NULL. */
+void cdev_call_init(struct cdev_call *call, const struct cdev_carrier *carrier,
+		    struct cdev_file *file, struct cdev_task *task);
+
+void cdev_start_open(struct cdev_call *call);
+void cdev_start_ioctl(struct cdev_call *call, uint32_t cmd, uint64_t arg);
+void cdev_start_write(struct cdev_call *call, const void *buf, size_t len);
+void cdev_start_read(struct cdev_call *call, uint64_t uaddr, size_t len);
+void cdev_start_mmap(struct cdev_call *call, const struct cdev_mmap *args);
+
+/* The caller died: ends the call with -EINTR. Only for pending calls. */
+void cdev_call_cancel(struct cdev_call *call);
+
+struct cdev_node *cdev_find(struct cdev *cdev, const char *name);
+int cdev_file_new(struct cdev_node *node, int flags, struct cdev_file **ret);
+struct cdev_file *cdev_file_ref(struct cdev_file *file);
+struct cdev_file *cdev_file_unref(struct cdev_file *file);
+void cdev_file_set_flags(struct cdev_file *file, int flags);
+bool cdev_file_has_calls(const struct cdev_file *file);
+
+/**
+ * cdev_task_new() - an address space that makes calls
+ * @pid: of its process, 0 when not visible
+ * @take_maps_fd, @take_mem_fd: see client_mem_new()
+ * @ret: one reference
+ */
+int cdev_task_new(pid_t pid, int take_maps_fd, int take_mem_fd,
+		  struct cdev_task **ret);
+
+/* The classes of nodes that were ever made here, each with its major. */
+struct cdev_class {
+	struct list node;
+	char name[CDEV_NAME_MAX + 1];
+	unsigned int major;
+};
+
+/* The one of that name, made if needed. Return: NULL: no memory. */
+struct cdev_class *cdev_class_get(struct cdev *cdev, const char *name);
+struct list *cdev_classes(struct cdev *cdev);
+void cdev_classes_free(struct list *classes);
+
+#endif
