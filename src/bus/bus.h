@@ -381,7 +381,6 @@ void vdpa_reset_map(struct vdpa_device *vdev, uint32_t asid);
 /* -EINVAL out of range; -EOPNOTSUPP; what the device said. */
 int vdpa_set_group_asid(struct vdpa_device *vdev, uint32_t group,
 			uint32_t asid);
-uint32_t vdpa_group_asid(const struct vdpa_device *vdev, uint32_t group);
 /* Can it have several groups on vhost-vdpa, that is: set_map or dma_map? */
 bool vdpa_has_dma_ops(const struct vdpa_device *vdev);
 
