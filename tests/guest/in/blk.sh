@@ -1,0 +1,31 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# A disk: make a file system, fill it, read it back after unmounting.
+#
+# Copyright (c) 2026, the vdpakit authors
+#
+# usage: blk.sh [DEVICE [FILES]]
+
+disk=${1:-/dev/vda}
+files=${2:-40}
+[ -b "$disk" ] || { echo "blk: no $disk"; exit 1; }
+name=$(basename "$disk")
+echo "blk: $name driver" \
+	"$(basename $(readlink /sys/block/$name/device/driver))" \
+	"sectors $(cat /sys/block/$name/size)"
+modprobe ext4 || exit 1
+/sbin/mke2fs -q -t ext4 -F "$disk" || exit 1
+mount -t ext4 "$disk" /mnt || exit 1
+for i in $(seq "$files"); do
+	mkdir -p "/mnt/d$((i % 7))" || exit 1
+	dd if=/dev/urandom of="/mnt/d$((i % 7))/f$i" bs=$((i * 331)) count=8 \
+		2>/dev/null || exit 1
+done
+(cd /mnt && find . -type f -exec md5sum {} +) >/tmp/sums || exit 1
+sync
+umount /mnt || exit 1
+echo 3 >/proc/sys/vm/drop_caches
+/sbin/e2fsck -fn "$disk" || exit 1
+mount -t ext4 -o ro "$disk" /mnt || exit 1
+(cd /mnt && md5sum -c -s /tmp/sums) || { echo 'blk: content differs'; exit 1; }
+umount /mnt
+echo "blk: $(wc -l </tmp/sums) files verified"

@@ -1,0 +1,192 @@
+# SPDX-License-Identifier: BSD-2-Clause
+# shellcheck shell=bash
+#
+# Boot a stock kernel in QEMU to a script; for bash, to be sourced.
+#
+# Copyright (c) 2026, the vdpakit authors
+#
+# Theory of operation
+#
+# The kernel (scripts/testbed) and a small initramfs (mkinitramfs, built once
+# and kept in the cache by the hash of all that goes into it) boot under QEMU's
+# own CPU emulation in some three seconds: no KVM, no image, no network.  The
+# script to run is put in a second cpio behind the first; what it prints goes
+# to the serial port, which is a file, and its status is the line GUEST-RC=N
+# there.  A guest that panics or hangs prints no such line: QEMU's own status
+# says nothing.  One virtual CPU, because two in parallel are not reliable.
+#
+# guest_need             exit 77, naming it, if something is missing
+# guest_boot JOB [ARG...] [-- QEMU-ARG...]
+#                        start and finish in one; returns the job's status
+# guest_start JOB [ARG...] [-- QEMU-ARG...]
+#                        only start; then:
+# guest_wait_for PATTERN until the serial log has it (grep -E); else status 1
+# guest_qmp COMMAND [JSON]
+# guest_finish           wait for the end; returns the job's status:
+#                        97 no GUEST-RC line, 98 QEMU failed, 124 out of time
+# guest_log              the serial log, without carriage returns
+#
+# JOB is a script for busybox's sh, in the guest /job/run.  Set before, if the
+# default does not do:
+#   GUEST_DIR      work folder (default: a new one in $TMPDIR, left behind)
+#   GUEST_QEMU     path of qemu-system-x86_64 (default: the one in PATH)
+#   GUEST_PREFIX   array: command to run QEMU under
+#   GUEST_RAM      "memfd" (default: shared with other processes) or "plain"
+#   GUEST_MEM      size of its memory, MB (512)
+#   GUEST_MODULES  to load before the job, comma between (virtio_net,virtio_blk)
+#   GUEST_TIMEOUT  seconds for all (120)
+#   GUEST_REBOOTS  1: a reset boots again (else: ends QEMU)
+#   GUEST_WORK     folder to mount on /work in the guest (needs no network)
+
+guest_here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
+guest_top=$(realpath "$guest_here/../..")
+guest_pid=
+
+guest_skip()
+{
+	echo "SKIP: $*" >&2
+	exit 77
+}
+
+guest_need()
+{
+	local tool why
+
+	[ "$(uname -m)" = x86_64 ] || guest_skip 'the guest is for x86-64 only'
+	for tool in busybox cpio depmod xz mke2fs python3; do
+		PATH=$PATH:/sbin:/usr/sbin command -v "$tool" >/dev/null ||
+			guest_skip "$tool is not installed (scripts/setup test)"
+	done
+	command -v "${GUEST_QEMU:-qemu-system-x86_64}" >/dev/null ||
+		guest_skip 'qemu-system-x86_64 is not installed' \
+			'(scripts/setup test)'
+	if ! guest_kernel=$("$guest_top/scripts/testbed" path kernel 2>&1); then
+		why=$guest_kernel
+		guest_skip "$why"
+	fi
+	guest_root=$("$guest_top/scripts/testbed" path kernel_root)
+	guest_initramfs
+}
+
+# The initramfs of this tree: from the cache, or made now.
+guest_initramfs()
+{
+	local cache key
+
+	cache=${XDG_CACHE_HOME:-$HOME/.cache}/vdpakit/guest
+	key=$(cat "$guest_here"/{init,mkinitramfs,frames.c} \
+		"$guest_root/version" "$(command -v busybox)" /sbin/mke2fs \
+		/sbin/e2fsck | sha256sum | cut -c 1-16)
+	guest_base=$cache/initramfs-$key.cpio
+	[ ! -f "$guest_base" ] || return 0
+	mkdir -p "$cache"
+	(
+		flock 9
+		[ ! -f "$guest_base" ] || exit 0
+		"$guest_here/mkinitramfs" "$guest_root" "$guest_base.new" &&
+			mv "$guest_base.new" "$guest_base"
+	) 9>"$cache/lock" || guest_skip 'the initramfs could not be built'
+}
+
+guest_start()
+{
+	local job=$1 qemu mem=${GUEST_MEM:-512}
+
+	shift
+	[ "${guest_base-}" ] || guest_need
+	: "${GUEST_DIR:=$(mktemp -d)}"
+	rm -rf "$GUEST_DIR"/{job,serial.log,qmp.sock}
+	mkdir -p "$GUEST_DIR/job"
+	{
+		printf 'set --'
+		while [ $# -gt 0 ] && [ "$1" != -- ]; do
+			printf " '%s'" "$1"
+			shift
+		done
+		printf '\n'
+		cat "$job"
+	} >"$GUEST_DIR/job/run"
+	cp "$guest_here"/in/*.sh "$GUEST_DIR/job/"
+	[ $# = 0 ] || shift
+	{
+		cat "$guest_base"
+		(cd "$GUEST_DIR" && find job | cpio -o -H newc --quiet -R 0:0)
+	} >"$GUEST_DIR/initrd"
+	: >"$GUEST_DIR/serial.log"
+
+	qemu=("${GUEST_QEMU:-qemu-system-x86_64}" -nodefaults -no-user-config
+		-display none -vga none -monitor none
+		-serial "file:$GUEST_DIR/serial.log"
+		-qmp "unix:$GUEST_DIR/qmp.sock,server=on,wait=off"
+		-accel tcg,thread=single -cpu max -smp 1 -m "$mem"
+		-kernel "$guest_kernel" -initrd "$GUEST_DIR/initrd"
+		-append "console=ttyS0 panic=-1 quiet ipv6.disable=1 mods=${\
+GUEST_MODULES-virtio_net,virtio_blk}")
+	case ${GUEST_RAM:-memfd} in
+	memfd)
+		qemu+=(-M q35,memory-backend=ram -object
+			"memory-backend-memfd,id=ram,size=${mem}M,share=on")
+		;;
+	plain)
+		qemu+=(-M q35)
+		;;
+	*)
+		echo "guest: GUEST_RAM=$GUEST_RAM is not known" >&2
+		return 2
+		;;
+	esac
+	[ "${GUEST_REBOOTS-}" = 1 ] || qemu+=(-no-reboot)
+	if [ "${GUEST_WORK-}" ]; then
+		rm -f "$GUEST_WORK/boots"
+		qemu+=(-virtfs "local,path=$GUEST_WORK,mount_tag=work,$(
+		)security_model=none,multidevs=remap")
+	fi
+	timeout -k 10 "${GUEST_TIMEOUT:-120}" "${GUEST_PREFIX[@]}" \
+		"${qemu[@]}" "$@" </dev/null >"$GUEST_DIR/qemu.log" 2>&1 &
+	guest_pid=$!
+}
+
+guest_log()
+{
+	tr -d '\r\0' <"$GUEST_DIR/serial.log"
+}
+
+guest_wait_for()
+{
+	local tail status=0
+
+	exec {tail}< <(exec tail -c +1 -f --pid="$guest_pid" -s 0.1 \
+		"$GUEST_DIR/serial.log" 2>/dev/null)
+	grep -aqE -m1 -- "$1" <&"$tail" || status=1
+	exec {tail}<&-
+	return $status
+}
+
+guest_qmp()
+{
+	"$guest_here/qmp" "$GUEST_DIR/qmp.sock" "$@"
+}
+
+guest_finish()
+{
+	local status=0 rc
+
+	wait "$guest_pid" || status=$?
+	guest_pid=
+	if [ $status = 124 ] || [ $status = 137 ]; then
+		echo "guest: out of time (${GUEST_TIMEOUT:-120} s)" >&2
+		return 124
+	fi
+	if [ $status != 0 ]; then
+		echo "guest: QEMU or what it ran under: status $status" >&2
+		cat "$GUEST_DIR/qemu.log" >&2
+		return 98
+	fi
+	rc=$(guest_log | sed -n 's/^GUEST-RC=\([0-9]*\).*/\1/p' | tail -n 1)
+	return "${rc:-97}"
+}
+
+guest_boot()
+{
+	guest_start "$@" && guest_finish
+}
