@@ -18,6 +18,17 @@
  *
  * Holes in the range produce no piece, as in the kernel's vhost_vdpa_va_map().
  *
+ * A client may lie: hand over another file as its mappings and have us open,
+ * with our privilege, what it could not. So /proc/PID is looked into only when
+ * the first descriptor is that very process's maps, by device and inode; then
+ * the kernel's word that the client maps the file shared, writable or not, is
+ * what lets us open it likewise, and only regular files are. A client in
+ * another procfs (a container) has the descriptors that it passes, which carry
+ * their own mode, and foreign memory.
+ *
+ * Limit: a client can make whoever touches its memory wait (userfaultfd, a
+ * file on FUSE), as it can the kernel's own workers.
+ *
  * Copyright (c) 2026, the vdpakit authors
  */
 #ifndef MEM_CLIENT_H
@@ -34,7 +45,7 @@ struct client_mem;
  * @take_mem_fd: its /proc/self/mem; taken, also on failure
  * @ret: one reference
  *
- * Return: 0; -ENOMEM
+ * Return: 0; -EINVAL a descriptor is not of procfs; -ENOMEM
  */
 int client_mem_new(pid_t pid, int take_maps_fd, int take_mem_fd,
 		   struct client_mem **ret);
@@ -50,7 +61,11 @@ struct foreign_mem *client_mem_foreign(const struct client_mem *cm);
  * @cm: of the client
  * @take_fd: taken, also on failure
  *
- * Return: 0; -ENOSPC 64 are held already
+ * Another descriptor of a file that is held already, with no better mode, is
+ * closed and counts as success.
+ *
+ * Return: 0; -EINVAL not a regular file, or not readable; -ENOSPC 64 are held
+ *         already
  */
 int client_mem_add_fd(struct client_mem *cm, int take_fd);
 
@@ -70,8 +85,10 @@ struct client_piece {
  *              foreign are one piece
  * @max: room
  *
- * Return: pieces; -EFAULT the memory does not allow @perm; -E2BIG more than
- *         @max pieces; -errno of what failed. Nothing is held on failure.
+ * Return: pieces; -EINVAL the range wraps or is empty; -EFAULT the memory does
+ *         not allow @perm; -E2BIG more than @max pieces; -ESRCH the process is
+ *         gone; -EPROTO these are no mappings; -errno of what failed. Nothing
+ *         is held on failure.
  * Context: control thread; reads /proc
  */
 int client_mem_resolve(struct client_mem *cm, uint64_t uaddr, uint64_t size,

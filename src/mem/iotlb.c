@@ -44,7 +44,7 @@
 
 #include "base/err.h"
 
-#define IOTLB_FANOUT 32
+#define IOTLB_FANOUT 24
 #define JOIN_MAX     (IOTLB_FANOUT / 2)
 
 /* A copy of each of two paths, and of a neighbour to join with. */
@@ -90,20 +90,22 @@ struct insertion {
 	enum split split;
 };
 
-/* Return: the first slot that ends at or after an address; or the number n. */
+/*
+ * Return: the first slot that ends at or after an address; or the number n.
+ *
+ * Without a branch that depends on the data: addresses of buffers are random,
+ * and a wrong guess costs more than a step.
+ */
 static inline unsigned int node_search(const struct node *node, uint64_t iova)
 {
 	unsigned int from = 0, n = node->n;
 
 	while (n > 0) {
-		unsigned int half = n / 2;
+		unsigned int half = (n + 1) / 2;
+		unsigned int is_left = node->last[from + half - 1] < iova;
 
-		if (node->last[from + half] < iova) {
-			from += half + 1;
-			n -= half + 1;
-		} else {
-			n = half;
-		}
+		from += half & (0 - is_left);
+		n -= half;
 	}
 	return from;
 }

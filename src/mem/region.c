@@ -199,7 +199,7 @@ static void region_destroy(struct region *region)
 		foreign_mem_unref(region->fm);
 		break;
 	case REGION_KIND_N:
-		assert(!"a region has a kind");
+		assert(false);
 	}
 	free(region);
 }

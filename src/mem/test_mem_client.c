@@ -1,0 +1,777 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Tests of a client's memory, with a forked child as the client.
+ *
+ * What needs privilege (/proc/PID/map_files) is expected when there is
+ * privilege and expected to be missing when there is not; a test that runs as
+ * root runs as nobody, too.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/mman.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "lib/oom.h"
+#include "lib/test.h"
+#include "mem/test_child.h"
+
+#define PAGE 4096UL
+
+/* ---- helpers ---- */
+
+static int resolve_one(struct child *c, uint64_t uaddr, uint64_t size,
+		       unsigned int perm, struct region **ret)
+{
+	struct client_piece piece;
+	int n = client_mem_resolve(c->cm, uaddr, size, perm, &piece, 1);
+
+	if (n == 1) {
+		CHECK(piece.uaddr == uaddr && piece.size == size);
+		CHECK(region_size(piece.region) == size);
+		*ret = piece.region;
+	}
+	return n;
+}
+
+/* Both sides see what the other writes, at any byte of the region. */
+static void check_is_memory_of(struct region *region, struct child *c,
+			       uint64_t uaddr)
+{
+	uint64_t at = region_size(region) / 3;
+	char got = 0;
+
+	child_poke(c, uaddr + at, 'c');
+	CHECK(region_read(region, at, &got, 1) == 0 && got == 'c');
+	CHECK(region_write(region, at, "d", 1) == 0);
+	CHECK(child_peek(c, uaddr + at) == 'd');
+}
+
+/*
+ * May we open what another process has in /proc/PID/map_files? It takes a
+ * privilege even to open one's own.
+ */
+static bool has_map_files(void)
+{
+	void *at =
+		mmap(NULL, PAGE, PROT_READ, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	char path[80];
+	int fd;
+
+	CHECK(at != MAP_FAILED);
+	(void)snprintf(path, sizeof(path), "/proc/self/map_files/%lx-%lx",
+		       (unsigned long)at, (unsigned long)at + PAGE);
+	fd = open(path, O_RDONLY | O_CLOEXEC);
+	close(fd);
+	CHECK(munmap(at, PAGE) == 0);
+	return fd >= 0;
+}
+
+static enum region_kind kind_by_map_files(void)
+{
+	return has_map_files() ? REGION_MAPPED : REGION_FOREIGN;
+}
+
+/* ---- what is behind memory ---- */
+
+static void body_memfd(void)
+{
+	struct region *region;
+	struct child c;
+	uint64_t at;
+	int fd;
+
+	child_start(&c);
+	fd = child_memfd(&c, 8 * PAGE);
+	at = child_map(&c, 8 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	CHECK(resolve_one(&c, at + 5000, 12345, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == REGION_MAPPED);
+	check_is_memory_of(region, &c, at + 5000);
+	/* The file is known now, and the region has what it needs. */
+	child_close(&c, fd);
+	check_is_memory_of(region, &c, at + 5000);
+	region_unref(region);
+	CHECK(resolve_one(&c, at, 1, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == REGION_MAPPED);
+	check_is_memory_of(region, &c, at);
+	child_stop(&c);
+	region_unref(region);
+}
+
+static void test_memfd_is_mapped(void **state)
+{
+	forked_run_both_ways(body_memfd);
+}
+
+static void body_unlinked_shm(void)
+{
+	char path[64];
+	struct region *region;
+	struct child c;
+	uint64_t at;
+	long fd;
+
+	/* The child takes the path from its copy of our stack. */
+	(void)snprintf(path, sizeof(path), "/dev/shm/vdpakit-test-%d",
+		       getpid());
+	child_start(&c);
+	fd = child_syscall(&c, SYS_openat, AT_FDCWD, (long)path,
+			   O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	CHECK(fd >= 0);
+	CHECK(child_syscall(&c, SYS_ftruncate, fd, 4 * PAGE) == 0);
+	at = child_map(&c, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+		       (int)fd);
+	CHECK(unlink(path) == 0);
+	child_close(&c, (int)fd);
+	CHECK(resolve_one(&c, at + 1, 4 * PAGE - 1, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == kind_by_map_files());
+	check_is_memory_of(region, &c, at + 1);
+	region_unref(region);
+	child_stop(&c);
+}
+
+static void test_unlinked_shm_is_found_by_map_files(void **state)
+{
+	forked_run_both_ways(body_unlinked_shm);
+}
+
+static void body_shared_anon(void)
+{
+	struct region *region;
+	struct child c;
+	uint64_t at;
+
+	child_start(&c);
+	at = child_map(&c, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, -1);
+	CHECK(resolve_one(&c, at + PAGE, PAGE, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == kind_by_map_files());
+	check_is_memory_of(region, &c, at + PAGE);
+	region_unref(region);
+	child_stop(&c);
+}
+
+static void test_shared_anon_is_found_by_map_files(void **state)
+{
+	forked_run_both_ways(body_shared_anon);
+}
+
+static void body_private_anon(void)
+{
+	struct region *region;
+	struct child c;
+	uint64_t at;
+
+	child_start(&c);
+	at = child_map(&c, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, -1);
+	CHECK(resolve_one(&c, at + 7, 3 * PAGE, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == REGION_FOREIGN);
+	CHECK(region_va(region) == NULL);
+	check_is_memory_of(region, &c, at + 7);
+	region_unref(region);
+	child_stop(&c);
+}
+
+static void test_private_anon_is_foreign(void **state)
+{
+	forked_run_both_ways(body_private_anon);
+}
+
+static void body_private_file(void)
+{
+	struct region *region;
+	struct child c;
+	uint64_t at;
+	char got;
+	int fd;
+
+	child_start(&c);
+	fd = child_memfd(&c, PAGE);
+	at = child_map(&c, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, fd);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == REGION_FOREIGN);
+	check_is_memory_of(region, &c, at);
+	/* A private copy: the file has none of it. */
+	CHECK(child_syscall(&c, SYS_pread64, fd, (long)at, 1, PAGE / 3) == 1);
+	got = child_peek(&c, at);
+	CHECK(got == 0);
+	region_unref(region);
+	child_stop(&c);
+}
+
+static void test_private_file_is_foreign(void **state)
+{
+	forked_run_both_ways(body_private_file);
+}
+
+static void body_pieces(void)
+{
+	const size_t whole = 10 * PAGE;
+	struct client_piece p[8];
+	struct child c;
+	uint64_t at;
+	int fd;
+
+	child_start(&c);
+	fd = child_memfd(&c, 4 * PAGE);
+	at = child_map(&c, whole, PROT_NONE, MAP_PRIVATE, -1);
+	/* 2 private of two kinds, 1 hole, 4 of the file as 2 VMAs, 3 private */
+	CHECK(child_syscall(&c, SYS_mprotect, (long)at, PAGE,
+			    PROT_READ | PROT_WRITE) == 0);
+	CHECK(child_syscall(&c, SYS_mprotect, (long)(at + PAGE), PAGE,
+			    PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
+	CHECK(child_syscall(&c, SYS_munmap, (long)(at + 2 * PAGE), PAGE) == 0);
+	CHECK(child_syscall(&c, SYS_mmap, (long)(at + 3 * PAGE), 4 * PAGE,
+			    PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED, fd,
+			    0) == (long)(at + 3 * PAGE));
+	CHECK(child_syscall(&c, SYS_mprotect, (long)(at + 3 * PAGE), PAGE,
+			    PROT_READ | PROT_WRITE | PROT_EXEC) == 0);
+	CHECK(child_syscall(&c, SYS_mprotect, (long)(at + 7 * PAGE), 3 * PAGE,
+			    PROT_READ | PROT_WRITE) == 0);
+
+	CHECK(client_mem_resolve(c.cm, at + 1, whole - 2, MEM_PERM_RW, p, 8) ==
+	      3);
+	CHECK(p[0].uaddr == at + 1 && p[0].size == 2 * PAGE - 1);
+	CHECK(region_kind(p[0].region) == REGION_FOREIGN);
+	CHECK(p[1].uaddr == at + 3 * PAGE && p[1].size == 4 * PAGE);
+	CHECK(region_kind(p[1].region) == REGION_MAPPED);
+	CHECK(p[2].uaddr == at + 7 * PAGE && p[2].size == 3 * PAGE - 1);
+	CHECK(region_kind(p[2].region) == REGION_FOREIGN);
+	for (unsigned int i = 0; i < 3; i++) {
+		CHECK(region_size(p[i].region) == p[i].size);
+		check_is_memory_of(p[i].region, &c, p[i].uaddr);
+		region_unref(p[i].region);
+	}
+	CHECK(client_mem_resolve(c.cm, at, whole, MEM_PERM_RW, p, 2) == -E2BIG);
+	CHECK(client_mem_resolve(c.cm, at, whole, MEM_PERM_RW, p, 0) == -E2BIG);
+	check_no_regions();
+	/* The hole alone is nothing, and no error. */
+	CHECK(client_mem_resolve(c.cm, at + 2 * PAGE, PAGE, MEM_PERM_RW, p,
+				 8) == 0);
+	child_stop(&c);
+}
+
+static void test_pieces_follow_the_mappings(void **state)
+{
+	forked_run_both_ways(body_pieces);
+}
+
+/* The same file twice in a row, but not in the order of its bytes. */
+static void body_file_out_of_order(void)
+{
+	struct client_piece p[4];
+	struct child c;
+	uint64_t at;
+	int fd;
+
+	child_start(&c);
+	fd = child_memfd(&c, 2 * PAGE);
+	at = child_map(&c, 2 * PAGE, PROT_NONE, MAP_PRIVATE, -1);
+	for (unsigned int i = 0; i < 2; i++) {
+		CHECK(child_syscall(&c, SYS_mmap, (long)(at + i * PAGE), PAGE,
+				    PROT_READ | PROT_WRITE,
+				    MAP_SHARED | MAP_FIXED, fd,
+				    (1 - i) * PAGE) == (long)(at + i * PAGE));
+	}
+	CHECK(client_mem_resolve(c.cm, at, 2 * PAGE, MEM_PERM_RW, p, 4) == 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		CHECK(region_kind(p[i].region) == REGION_MAPPED);
+		check_is_memory_of(p[i].region, &c, at + i * PAGE);
+		region_unref(p[i].region);
+	}
+	child_stop(&c);
+}
+
+static void test_file_out_of_order_is_two_pieces(void **state)
+{
+	forked_run_both_ways(body_file_out_of_order);
+}
+
+/* More files in one range than are remembered at a time. */
+static void body_many_files(void)
+{
+	const unsigned int n = 40;
+	struct client_piece p[40];
+	struct child c;
+	uint64_t at;
+
+	child_start(&c);
+	at = child_map(&c, n * PAGE, PROT_NONE, MAP_PRIVATE, -1);
+	for (unsigned int i = 0; i < n; i++) {
+		int fd = child_memfd(&c, PAGE);
+
+		CHECK(child_syscall(&c, SYS_mmap, (long)(at + i * PAGE), PAGE,
+				    PROT_READ | PROT_WRITE,
+				    MAP_SHARED | MAP_FIXED, fd,
+				    0) == (long)(at + i * PAGE));
+	}
+	for (unsigned int round = 0; round < 2; round++) {
+		CHECK(client_mem_resolve(c.cm, at, n * PAGE, MEM_PERM_RW, p,
+					 n) == (int)n);
+		for (unsigned int i = 0; i < n; i++) {
+			CHECK(region_kind(p[i].region) == REGION_MAPPED);
+			check_is_memory_of(p[i].region, &c, at + i * PAGE);
+			region_unref(p[i].region);
+		}
+	}
+	child_stop(&c);
+}
+
+static void test_many_files_are_told_apart(void **state)
+{
+	forked_run_both_ways(body_many_files);
+}
+
+/* Thousands of mappings stand before ours: the walk goes through them all. */
+static void body_many_mappings(void)
+{
+	const unsigned int n = 4000;
+	struct region *region;
+	struct child c;
+	uint64_t at;
+
+	child_start(&c);
+	at = child_map(&c, n * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, -1);
+	for (unsigned int i = 0; i < n - 2; i += 2) {
+		CHECK(child_syscall(&c, SYS_mprotect, (long)(at + i * PAGE),
+				    PAGE, PROT_READ) == 0);
+	}
+	at += (n - 2) * PAGE;
+	CHECK(resolve_one(&c, at, 2 * PAGE, MEM_PERM_RW, &region) == 1);
+	check_is_memory_of(region, &c, at);
+	region_unref(region);
+	child_stop(&c);
+}
+
+static void test_many_mappings_are_read_through(void **state)
+{
+	forked_run(body_many_mappings, false);
+}
+
+/* ---- what may be done with it ---- */
+
+static void body_read_only(void)
+{
+	struct region *region;
+	struct child c;
+	uint64_t at[3];
+	int fd;
+
+	child_start(&c);
+	fd = child_memfd(&c, PAGE);
+	at[0] = child_map(&c, PAGE, PROT_READ, MAP_SHARED, fd);
+	at[1] = child_map(&c, PAGE, PROT_READ, MAP_PRIVATE, -1);
+	at[2] = child_map(&c, PAGE, PROT_READ, MAP_SHARED, -1);
+	for (unsigned int i = 0; i < ARRAY_SIZE(at); i++) {
+		CHECK(resolve_one(&c, at[i], PAGE, MEM_PERM_WO, &region) ==
+		      -EFAULT);
+		CHECK(resolve_one(&c, at[i], PAGE, MEM_PERM_RW, &region) ==
+		      -EFAULT);
+		CHECK(resolve_one(&c, at[i], PAGE, MEM_PERM_RO, &region) == 1);
+		CHECK(region_kind(region) == (i == 0   ? REGION_MAPPED
+					      : i == 1 ? REGION_FOREIGN
+						       : kind_by_map_files()));
+		region_unref(region);
+		CHECK(child_syscall(&c, SYS_mprotect, (long)at[i], PAGE,
+				    PROT_NONE) == 0);
+		CHECK(resolve_one(&c, at[i], PAGE, MEM_PERM_RO, &region) ==
+		      -EFAULT);
+	}
+	child_stop(&c);
+}
+
+static void test_protection_is_respected(void **state)
+{
+	forked_run_both_ways(body_read_only);
+}
+
+/* One mapping too strict in the middle: nothing is held of the rest. */
+static void body_partly_read_only(void)
+{
+	struct client_piece p[4];
+	struct child c;
+	uint64_t at;
+	int fd;
+
+	child_start(&c);
+	fd = child_memfd(&c, 3 * PAGE);
+	at = child_map(&c, 3 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	CHECK(child_syscall(&c, SYS_mmap, (long)(at + PAGE), PAGE, PROT_READ,
+			    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED, -1,
+			    0) == (long)(at + PAGE));
+	CHECK(client_mem_resolve(c.cm, at, 3 * PAGE, MEM_PERM_RW, p, 4) ==
+	      -EFAULT);
+	check_no_regions();
+	CHECK(client_mem_resolve(c.cm, at, 3 * PAGE, MEM_PERM_RO, p, 4) == 3);
+	for (unsigned int i = 0; i < 3; i++) {
+		region_unref(p[i].region);
+	}
+	child_stop(&c);
+}
+
+static void test_refusal_holds_nothing(void **state)
+{
+	forked_run_both_ways(body_partly_read_only);
+}
+
+/*
+ * A client that may only read a file, mapped shared, does not get us to write
+ * to it: its descriptor is not opened with a mode that it does not have.
+ */
+static void body_read_only_file(void)
+{
+	struct region *region;
+	struct child c;
+	uint64_t at;
+	long fd;
+
+	child_start(&c);
+	fd = child_syscall(&c, SYS_openat, AT_FDCWD, (long)"/proc/self/exe",
+			   O_RDONLY | O_CLOEXEC);
+	CHECK(fd >= 0);
+	at = child_map(&c, PAGE, PROT_READ, MAP_SHARED, (int)fd);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RW, &region) == -EFAULT);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RO, &region) == 1);
+	region_unref(region);
+	child_stop(&c);
+}
+
+static void test_read_only_file_is_not_written(void **state)
+{
+	forked_run_both_ways(body_read_only_file);
+}
+
+static void body_strange_ranges(void)
+{
+	struct client_piece *p = calloc(4096, sizeof(*p));
+	struct child c;
+	int n;
+
+	child_start(&c);
+	CHECK(p);
+	CHECK(client_mem_resolve(c.cm, 0x1000, 0, 0, p, 4096) == -EINVAL);
+	CHECK(client_mem_resolve(c.cm, UINT64_MAX, 2, 0, p, 4096) == -EINVAL);
+	CHECK(client_mem_resolve(c.cm, 2, UINT64_MAX, 0, p, 4096) == -EINVAL);
+	CHECK(client_mem_resolve(c.cm, 0, 1, MEM_PERM_RW, p, 4096) == 0);
+	CHECK(client_mem_resolve(c.cm, UINT64_MAX, 1, MEM_PERM_RW, p, 4096) ==
+	      0);
+	/* Everything there is; no permission is asked for. */
+	n = client_mem_resolve(c.cm, 0, UINT64_MAX, 0, p, 4096);
+	CHECK(n > 0);
+	for (int i = 0; i < n; i++) {
+		CHECK(i == 0 || p[i].uaddr > p[i - 1].uaddr);
+		region_unref(p[i].region);
+	}
+	free(p);
+	child_stop(&c);
+}
+
+static void test_strange_ranges_are_harmless(void **state)
+{
+	forked_run_both_ways(body_strange_ranges);
+}
+
+/* ---- descriptors that it offers ---- */
+
+/* A memfd of ours, mapped by a client that is forked then. */
+static void body_offered_file(void)
+{
+	int fd = memfd_create("offered", MFD_CLOEXEC);
+	struct region *region;
+	struct child c;
+	uint64_t at;
+	int ro_fd;
+	char path[32];
+
+	CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	ro_fd = open(path, O_RDONLY | O_CLOEXEC);
+	CHECK(ro_fd >= 0);
+	/* Its process is not visible: only what it offers can be used. */
+	child_start_as(&c, "/proc/self/maps", 0);
+	CHECK(client_mem_pid(c.cm) == 0);
+	at = child_map(&c, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == REGION_FOREIGN);
+	check_is_memory_of(region, &c, at);
+	region_unref(region);
+
+	CHECK(client_mem_add_fd(c.cm, ro_fd) == 0);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == REGION_FOREIGN);
+	region_unref(region);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RO, &region) == 1);
+	CHECK(region_kind(region) == REGION_MAPPED);
+	region_unref(region);
+
+	CHECK(client_mem_add_fd(c.cm, fd) == 0);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == REGION_MAPPED);
+	check_is_memory_of(region, &c, at);
+	region_unref(region);
+	child_stop(&c);
+}
+
+static void test_offered_file_is_mapped(void **state)
+{
+	forked_run_both_ways(body_offered_file);
+}
+
+static void body_offers(void)
+{
+	struct child c;
+	int fd, pipes[2];
+
+	child_start(&c);
+	CHECK(client_mem_add_fd(c.cm, -1) == -EINVAL);
+	CHECK(pipe2(pipes, O_CLOEXEC) == 0);
+	CHECK(client_mem_add_fd(c.cm, pipes[0]) == -EINVAL);
+	CHECK(fcntl(pipes[0], F_GETFD) == -1); /* taken all the same */
+	close(pipes[1]);
+	CHECK(client_mem_add_fd(c.cm, open("/proc/self/exe",
+					   O_PATH | O_CLOEXEC)) == -EINVAL);
+	for (unsigned int i = 0; i < 64; i++) {
+		CHECK(client_mem_add_fd(c.cm, memfd_create("offered",
+							   MFD_CLOEXEC)) == 0);
+	}
+	fd = memfd_create("offered", MFD_CLOEXEC);
+	CHECK(client_mem_add_fd(c.cm, fd) == -ENOSPC);
+	CHECK(fcntl(fd, F_GETFD) == -1);
+	child_stop(&c);
+
+	child_start(&c);
+	fd = memfd_create("offered", MFD_CLOEXEC);
+	for (unsigned int i = 0; i < 100; i++) {
+		CHECK(client_mem_add_fd(c.cm, dup(fd)) == 0);
+	}
+	close(fd);
+	child_stop(&c);
+}
+
+static void test_offers_are_checked_and_limited(void **state)
+{
+	forked_run_both_ways(body_offers);
+}
+
+/* ---- clients that lie or go ---- */
+
+static void body_liars(void)
+{
+	static const char *const paths[] = { "/proc/self/environ",
+					     "/proc/self/pagemap",
+					     "/proc/self/status" };
+	struct client_mem *cm;
+	struct region *region;
+	struct child c;
+
+	for (unsigned int i = 0; i < ARRAY_SIZE(paths); i++) {
+		int ret;
+
+		child_start_as(&c, paths[i], -1);
+		ret = resolve_one(&c, 0x1000, PAGE, MEM_PERM_RW, &region);
+		CHECK(ret < 0 || (i == 0 && ret == 0)); /* no environment */
+		child_stop(&c);
+	}
+	CHECK(client_mem_new(getpid(), open("/dev/zero", O_RDONLY | O_CLOEXEC),
+			     open("/proc/self/mem", O_RDWR | O_CLOEXEC),
+			     &cm) == -EINVAL);
+	CHECK(client_mem_new(
+		      getpid(), open("/proc/self/maps", O_RDONLY | O_CLOEXEC),
+		      open("/dev/zero", O_RDWR | O_CLOEXEC), &cm) == -EINVAL);
+	CHECK(client_mem_new(getpid(), -1, -1, &cm) == -EINVAL);
+}
+
+static void test_other_files_are_refused(void **state)
+{
+	forked_run_both_ways(body_liars);
+}
+
+/* Mappings of one process, the id of another: we do not look in the other. */
+static void body_wrong_pid(void)
+{
+	struct region *region;
+	struct child c, other;
+	uint64_t at;
+	int fd;
+
+	child_start(&other);
+	child_start_as(&c, "/proc/self/maps", other.pid);
+	fd = child_memfd(&c, PAGE);
+	at = child_map(&c, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == REGION_FOREIGN);
+	check_is_memory_of(region, &c, at);
+	region_unref(region);
+	child_stop(&c);
+	child_stop(&other);
+}
+
+static void test_wrong_pid_is_noticed(void **state)
+{
+	forked_run_both_ways(body_wrong_pid);
+}
+
+static void body_exec(void)
+{
+	struct client_piece p[2];
+	struct child c;
+	uint64_t at[2];
+	int pipes[2], status;
+	struct child_request rq = { .op = CHILD_SYSCALL, .nr = SYS_execve };
+	static const char *const args[] = { "cat", NULL };
+	static const char *const env[] = { NULL };
+	char byte;
+
+	/* What it becomes reads the pipe until we close our end. */
+	CHECK(pipe2(pipes, O_CLOEXEC) == 0);
+	child_start(&c);
+	CHECK(child_syscall(&c, SYS_dup2, pipes[0], 0) == 0);
+	at[0] = child_map(&c, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, -1);
+	at[1] = child_map(&c, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED,
+			  child_memfd(&c, PAGE));
+	for (unsigned int i = 0; i < 2; i++) {
+		CHECK(resolve_one(&c, at[i], PAGE, MEM_PERM_RW, &p[i].region) ==
+		      1);
+		check_is_memory_of(p[i].region, &c, at[i]);
+	}
+	rq.args[0] = (long)"/bin/cat";
+	rq.args[1] = (long)args;
+	rq.args[2] = (long)env;
+	CHECK(send(c.sock, &rq, sizeof(rq), 0) == sizeof(rq));
+	/* Its end of the socket closes when the old memory is gone. */
+	CHECK(recv(c.sock, &byte, 1, 0) == 0);
+
+	CHECK(region_kind(p[0].region) == REGION_FOREIGN);
+	CHECK(region_read(p[0].region, 0, &byte, 1) == -EFAULT);
+	CHECK(region_write(p[0].region, 0, &byte, 1) == -EFAULT);
+	CHECK(region_kind(p[1].region) == REGION_MAPPED);
+	CHECK(region_read(p[1].region, PAGE / 3, &byte, 1) == 0);
+	CHECK(byte == 'd');
+	CHECK(client_mem_resolve(c.cm, at[0], PAGE, MEM_PERM_RW, p, 0) == 0);
+	region_unref(p[0].region);
+	region_unref(p[1].region);
+	client_mem_unref(c.cm);
+	close(c.sock);
+	close(pipes[0]);
+	close(pipes[1]);
+	CHECK(waitpid(c.pid, &status, 0) == c.pid);
+	CHECK(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+}
+
+static void test_exec_ends_the_memory(void **state)
+{
+	forked_run_both_ways(body_exec);
+}
+
+static void body_exit(void)
+{
+	struct region *region;
+	struct child c;
+	uint64_t at;
+	char byte;
+
+	child_start(&c);
+	at = child_map(&c, PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, -1);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RW, &region) == 1);
+	client_mem_ref(c.cm);
+	child_stop(&c);
+	CHECK(region_read(region, 0, &byte, 1) == -EFAULT);
+	CHECK(client_mem_resolve(c.cm, at, PAGE, MEM_PERM_RW, NULL, 0) ==
+	      -ESRCH);
+	client_mem_unref(c.cm);
+	region_unref(region);
+}
+
+static void test_exit_ends_the_memory(void **state)
+{
+	forked_run_both_ways(body_exit);
+}
+
+/* ---- allocation failure ---- */
+
+struct oom_case {
+	int maps_fd;
+	int mem_fd;
+	uint64_t at;
+	size_t size;
+};
+
+static int resolve_once(void *priv)
+{
+	struct oom_case *oc = priv;
+	struct client_piece p[4];
+	struct client_mem *cm;
+	int ret;
+
+	oom_begin();
+	ret = client_mem_new(getpid(), dup(oc->maps_fd), dup(oc->mem_fd), &cm);
+	if (ret < 0) {
+		oom_end();
+		return ret;
+	}
+	ret = client_mem_resolve(cm, oc->at, oc->size, MEM_PERM_RW, p, 4);
+	oom_end();
+	for (int i = 0; i < ret; i++) {
+		region_unref(p[i].region);
+	}
+	check_no_regions();
+	client_mem_unref(cm);
+	return ret;
+}
+
+static void body_oom(void)
+{
+	int fd = memfd_create("oom", MFD_CLOEXEC);
+	struct oom_case oc = {
+		.maps_fd = open("/proc/self/maps", O_RDONLY | O_CLOEXEC),
+		.mem_fd = open("/proc/self/mem", O_RDWR | O_CLOEXEC),
+		.size = 3 * PAGE,
+	};
+	char *at;
+
+	CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
+	at = mmap(NULL, oc.size, PROT_READ | PROT_WRITE,
+		  MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	CHECK(at != MAP_FAILED);
+	CHECK(mmap(at + PAGE, PAGE, PROT_READ | PROT_WRITE,
+		   MAP_SHARED | MAP_FIXED, fd, 0) == at + PAGE);
+	oc.at = (uintptr_t)at;
+	/* The client, its foreign memory and three regions. */
+	CHECK(oom_check(resolve_once, &oc) == 5);
+	close(fd);
+	close(oc.maps_fd);
+	close(oc.mem_fd);
+}
+
+static void test_no_memory_leaks_nothing(void **state)
+{
+	forked_run(body_oom, false);
+}
+
+static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(test_memfd_is_mapped),
+	cmocka_unit_test(test_unlinked_shm_is_found_by_map_files),
+	cmocka_unit_test(test_shared_anon_is_found_by_map_files),
+	cmocka_unit_test(test_private_anon_is_foreign),
+	cmocka_unit_test(test_private_file_is_foreign),
+	cmocka_unit_test(test_pieces_follow_the_mappings),
+	cmocka_unit_test(test_file_out_of_order_is_two_pieces),
+	cmocka_unit_test(test_many_files_are_told_apart),
+	cmocka_unit_test(test_many_mappings_are_read_through),
+	cmocka_unit_test(test_protection_is_respected),
+	cmocka_unit_test(test_refusal_holds_nothing),
+	cmocka_unit_test(test_read_only_file_is_not_written),
+	cmocka_unit_test(test_strange_ranges_are_harmless),
+	cmocka_unit_test(test_offered_file_is_mapped),
+	cmocka_unit_test(test_offers_are_checked_and_limited),
+	cmocka_unit_test(test_other_files_are_refused),
+	cmocka_unit_test(test_wrong_pid_is_noticed),
+	cmocka_unit_test(test_exec_ends_the_memory),
+	cmocka_unit_test(test_exit_ends_the_memory),
+	cmocka_unit_test(test_no_memory_leaks_nothing),
+};
+
+TEST_MAIN("mem_client")
