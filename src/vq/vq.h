@@ -50,6 +50,8 @@
 #define VQ_BURST_MAX 64
 /* Bytes of one chain that may be copied because they are in foreign memory. */
 #define VQ_BOUNCE_MAX (64U << 20)
+/* Bytes of all copies that one queue holds; fetching waits above it. */
+#define VQ_BOUNCE_HELD_MAX (4U * VQ_BOUNCE_MAX)
 
 struct vq;
 
@@ -134,6 +136,7 @@ struct vq_counters {
 	uint64_t n_calls_saved; /* something published, no call wanted */
 	uint64_t n_faults; /* chains with a hole */
 	uint64_t n_breaks;
+	uint64_t n_stalls; /* vq_publish() found the ring not mapped */
 };
 
 /**
@@ -157,7 +160,8 @@ struct vq *vq_free(struct vq *vq);
  * Split: the used index starts equal to the available index, as everything
  * before it was completed when the state was saved.
  *
- * Return: 0; -EINVAL num is 0, above num_max, or (split) no power of two
+ * Return: 0; -EINVAL num is 0, above num_max, or (split) no power of two, or
+ *         (packed) an index of the state is not below num
  */
 int vq_start(struct vq *vq, const struct vq_setup *setup,
 	     struct iotlb_snap *snap);
@@ -172,8 +176,12 @@ int vq_start(struct vq *vq, const struct vq_setup *setup,
 void vq_stop(struct vq *vq);
 bool vq_is_started(const struct vq *vq);
 
-/* The state to go on from: as if what is in flight had not been fetched for
- * an in-order prefix, see vq_n_in_flight(). Valid when started or stopped. */
+/*
+ * The state to go on from: as if what was fetched and not published had not
+ * been fetched. With nothing in flight that is exact; otherwise only if what
+ * was published was published in the order of the ring. Valid when started or
+ * stopped.
+ */
 void vq_get_state(const struct vq *vq, struct vq_state *ret);
 
 /* A newer address space, taken from the next fetch on. Referenced. */
@@ -187,7 +195,7 @@ bool vq_has_old_chains(const struct vq *vq);
  * @ret_chains: filled; each borrowed until vq_complete() or vq_unfetch()
  * @max: 1..VQ_BURST_MAX
  *
- * Return: chains (0: none available, or all slots for large chains are out);
+ * Return: chains (0: none available, or vq_is_starved());
  *         -EAGAIN ring memory is not mapped (yet); -EPROTO broken (sticky)
  * Context: owner worker; no allocation, never blocks
  * Source: virtio 1.2, "Split Virtqueues", "Packed Virtqueues"
@@ -226,6 +234,14 @@ bool vq_enable_kick(struct vq *vq);
 
 /* Are chains available, as far as one look tells? */
 bool vq_has_available(struct vq *vq);
+
+/*
+ * Did the last fetch leave chains behind because the memory for large or
+ * copied ones is out? No kick announces them: fetch again once something in
+ * flight was completed. Until then vq_enable_kick() and vq_has_available() say
+ * false.
+ */
+bool vq_is_starved(const struct vq *vq);
 
 /* Fetched and not completed (in-order: and not published). */
 unsigned int vq_n_in_flight(const struct vq *vq);

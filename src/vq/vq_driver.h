@@ -100,7 +100,10 @@ bool vq_driver_enable_call(struct vq_driver *drv);
 unsigned int vq_driver_n_free(const struct vq_driver *drv);
 /* Buffers added and not got back. */
 unsigned int vq_driver_n_in_flight(const struct vq_driver *drv);
-/* Takes back every buffer after a reset, in any order. Return: NULL: none. */
+/*
+ * Takes back every buffer after a reset, one a call, in any order. The ring is
+ * of no use afterwards: free it. Return: the cookie; NULL: none is left.
+ */
 void *vq_driver_detach(struct vq_driver *drv);
 
 #endif

@@ -1,0 +1,373 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Packed rings, device side.
+ *
+ * Theory of operation
+ *
+ * One ring for both directions. A descriptor is available when its AVAIL bit
+ * is our wrap counter and its USED bit is not; used when both are the used
+ * wrap counter. Length, id and flags are one word of eight bytes, loaded and
+ * stored at once, so a used descriptor is one store.
+ *
+ *   desc area     ring[num]:{addr:64 len:32 id:16 flags:16}
+ *   driver area   off_wrap:16 flags:16   when the driver wants calls
+ *   device area   off_wrap:16 flags:16   when we want kicks
+ *
+ * The driver looks at used descriptors one after the other. So those of a
+ * burst are stored in any order but the first of them last, with release.
+ *
+ * The id of a chain stands in its last descriptor, and the id names the slot:
+ * chains of several descriptors are walked in a slot of the walk's own and
+ * moved. Ring slots of all that is in flight cannot exceed num, whatever the
+ * driver's wrap bits claim.
+ *
+ * Ring memory that is reached by copies: the flags are read until they agree
+ * (area.c), then the descriptor is read as a whole and used as it is in that
+ * copy. Used words of eight bytes go out whole.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include <string.h>
+
+#include "vq/walk.h"
+
+#define FLAG_AVAIL  (1U << VRING_PACKED_DESC_F_AVAIL)
+#define FLAG_USED   (1U << VRING_PACKED_DESC_F_USED)
+#define FLAGS_OFF   14
+#define META_OFF    8
+#define EVENT_BYTES 4
+#define EVENT_WRAP  (1U << VRING_PACKED_EVENT_F_WRAP_CTR)
+#define EVENT_MASK  3
+
+/* No descriptor is available; beside enum vq_break and -EAGAIN. */
+#define PACKED_EMPTY (-ENODATA)
+
+_hot_ struct shm_desc_ring *desc_at(const struct vq *vq, uint16_t idx)
+{
+	return (struct shm_desc_ring *)vq->desc.va + idx;
+}
+
+_hot_ __le32 *event_at(const struct vq_area *area)
+{
+	return (__le32 *)area->va;
+}
+
+void packed_setup(struct vq *vq, const struct vq_setup *setup)
+{
+	vq_area_init(&vq->desc, setup->desc_area,
+		     (size_t)vq->num * SHM_DESC_SIZE, MEM_PERM_RW, 8);
+	vq_area_init(&vq->driver, setup->driver_area, EVENT_BYTES, MEM_PERM_RO,
+		     4);
+	vq_area_init(&vq->device, setup->device_area, EVENT_BYTES, MEM_PERM_WO,
+		     4);
+	vq->avail_idx = setup->state.avail_idx;
+	vq->avail_wrap = setup->state.avail_wrap;
+	vq->used_idx = setup->state.used_idx;
+	vq->used_wrap = setup->state.used_wrap;
+}
+
+_hot_ bool flags_available(uint16_t flags, bool wrap)
+{
+	return !!(flags & FLAG_AVAIL) == wrap && !!(flags & FLAG_USED) != wrap;
+}
+
+/* A descriptor that is part of an available chain. */
+_hot_ int load_desc(struct vq *vq, uint16_t idx, struct shm_desc *ret,
+		    bool is_direct)
+{
+	struct shm_desc_ring raw;
+
+	if (is_direct) {
+		*ret = shm_load_desc(desc_at(vq, idx));
+		return 0;
+	}
+	if (vq_area_read(vq, &vq->desc, (uint64_t)idx * SHM_DESC_SIZE, &raw,
+			 sizeof(raw)) < 0) {
+		return -EAGAIN;
+	}
+	*ret = shm_load_desc(&raw);
+	return 0;
+}
+
+/* The next descriptor. Return: 0; PACKED_EMPTY not available; -EAGAIN */
+_hot_ int load_first(struct vq *vq, struct shm_desc *ret, bool is_direct)
+{
+	uint16_t flags;
+
+	if (is_direct) {
+		const struct shm_desc_ring *ring = desc_at(vq, vq->avail_idx);
+
+		/* [packed-avail], pairs with packed_driver.c */
+		ret->meta = shm_load_acq64(&ring->meta);
+		if (!flags_available(shm_packed_flags(ret->meta),
+				     vq->avail_wrap)) {
+			return PACKED_EMPTY;
+		}
+		ret->addr = shm_load64(&ring->addr);
+		return 0;
+	}
+	if (vq_area_read16(vq, &vq->desc,
+			   (uint64_t)vq->avail_idx * SHM_DESC_SIZE + FLAGS_OFF,
+			   &flags) < 0) {
+		return -EAGAIN;
+	}
+	if (!flags_available(flags, vq->avail_wrap)) {
+		return PACKED_EMPTY;
+	}
+	return load_desc(vq, vq->avail_idx, ret, false);
+}
+
+/* May a chain of @n_descs ring slots be called @id now? */
+_hot_ int check_id(const struct vq *vq, uint16_t id, uint32_t n_descs)
+{
+	if (unlikely(id >= vq->num)) {
+		return VQ_BREAK_HEAD;
+	}
+	if (unlikely(vq->is_busy[id])) {
+		return VQ_BREAK_IN_FLIGHT;
+	}
+	return unlikely(n_descs > vq->num - vq->n_unpublished_descs)
+		       ? VQ_BREAK_AVAIL
+		       : 0;
+}
+
+/*
+ * From the first descriptor on; @d is the last one afterwards, and tells the
+ * id. @ret_n_descs: ring slots.
+ */
+_hot_ int walk_descs(struct vq *vq, struct walk *w, struct shm_desc *d,
+		     uint32_t *ret_n_descs, bool is_direct)
+{
+	uint16_t idx = vq->avail_idx;
+	uint32_t n_descs = 1;
+
+	/* Ends: walk_add() takes num descriptors at most. */
+	for (;; n_descs++) {
+		uint16_t flags = shm_packed_flags(d->meta);
+		uint32_t len = shm_desc_len(d->meta);
+		int rc;
+
+		*ret_n_descs = n_descs;
+		if (flags & VRING_DESC_F_INDIRECT) {
+			return flags & VRING_DESC_F_NEXT
+				       ? VQ_BREAK_INDIRECT
+				       : walk_indirect(vq, w, d->addr, len);
+		}
+		rc = walk_add(vq, w, d->addr, len, flags & VRING_DESC_F_WRITE);
+		if (rc || !(flags & VRING_DESC_F_NEXT)) {
+			return rc;
+		}
+		idx = (uint16_t)(idx + 1 == vq->num ? 0 : idx + 1);
+		rc = load_desc(vq, idx, d, is_direct);
+		if (unlikely(rc)) {
+			return rc;
+		}
+	}
+}
+
+/* @d: the first descriptor, then the last. */
+static __attribute__((noinline)) int
+walk_chain(struct vq *vq, struct shm_desc *d, uint32_t *ret_n_descs)
+{
+	struct walk w;
+	uint16_t id;
+	int rc;
+
+	walk_init(vq, &w, vq->walk_slot);
+	rc = vq->is_direct ? walk_descs(vq, &w, d, ret_n_descs, true)
+			   : walk_descs(vq, &w, d, ret_n_descs, false);
+	id = shm_packed_id(d->meta);
+	if (rc == 0) {
+		rc = check_id(vq, id, *ret_n_descs);
+	}
+	if (rc == 0) {
+		walk_move(&w, &vq->slots[id]);
+		rc = walk_finish(vq, &w);
+	}
+	if (unlikely(rc)) {
+		walk_abort(vq, &w);
+	}
+	return rc;
+}
+
+/* The chain at the available position; @ret_id names its slot. */
+_hot_ int fetch_one(struct vq *vq, uint16_t *ret_id, bool is_direct)
+{
+	uint32_t n_descs = 1;
+	struct vq_slot *slot;
+	struct shm_desc d;
+	uint16_t flags, id;
+	int rc = load_first(vq, &d, is_direct);
+
+	if (rc) {
+		return rc;
+	}
+	flags = shm_packed_flags(d.meta);
+	id = shm_packed_id(d.meta);
+	if (flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT) ||
+	    check_id(vq, id, 1) ||
+	    !walk_single(vq, &vq->slots[id], d.addr, shm_desc_len(d.meta),
+			 flags & VRING_DESC_F_WRITE)) {
+		rc = walk_chain(vq, &d, &n_descs);
+		if (unlikely(rc)) {
+			return rc;
+		}
+		id = shm_packed_id(d.meta);
+	}
+	slot = &vq->slots[id];
+	slot->chain.head = id;
+	slot->chain.n_descs = (uint16_t)n_descs;
+	slot->snap = vq->snap;
+	vq->is_busy[id] = true;
+	vq->n_unpublished_descs += n_descs;
+	vq_step(vq, &vq->avail_idx, &vq->avail_wrap, n_descs);
+	*ret_id = id;
+	return 0;
+}
+
+_hot_ unsigned int fetch_burst(struct vq *vq, struct vq_chain **ret_chains,
+			       unsigned int max, int *ret_rc, bool is_direct)
+{
+	unsigned int i;
+	int rc = 0;
+
+	for (i = 0; i < max; i++) {
+		uint16_t id;
+
+		rc = fetch_one(vq, &id, is_direct);
+		if (rc) {
+			break;
+		}
+		ret_chains[i] = &vq->slots[id].chain;
+		vq_order_push(vq, id);
+	}
+	*ret_rc = rc == PACKED_EMPTY ? 0 : rc;
+	return i;
+}
+
+unsigned int packed_fetch(struct vq *vq, struct vq_chain **ret_chains,
+			  unsigned int max, int *ret_rc)
+{
+	return likely(vq->is_direct)
+		       ? fetch_burst(vq, ret_chains, max, ret_rc, true)
+		       : fetch_burst(vq, ret_chains, max, ret_rc, false);
+}
+
+_hot_ uint64_t used_meta(const struct vq_done *done, bool wrap)
+{
+	unsigned int flags = wrap ? FLAG_AVAIL | FLAG_USED : 0;
+
+	if (done->len) {
+		flags |= VRING_DESC_F_WRITE;
+	}
+	return shm_packed_meta(done->len, done->id, (uint16_t)flags);
+}
+
+_hot_ int store_used(struct vq *vq, uint16_t idx, uint64_t meta, bool is_direct)
+{
+	__le64 raw = shm_to_le64(meta);
+
+	if (is_direct) {
+		/* [packed-used], pairs with packed_driver.c */
+		shm_store_rel64(&desc_at(vq, idx)->meta, meta);
+		return 0;
+	}
+	shm_release_barrier();
+	return vq_area_write(vq, &vq->desc,
+			     (uint64_t)idx * SHM_DESC_SIZE + META_OFF, &raw,
+			     sizeof(raw));
+}
+
+/* All but the first of the done list; then the first, which shows them. */
+_hot_ int put_used(struct vq *vq, bool is_direct)
+{
+	uint16_t idx = vq->used_idx;
+	bool wrap = vq->used_wrap;
+	uint32_t n_descs = vq->done[0].n_descs;
+
+	vq_step(vq, &idx, &wrap, n_descs);
+	for (uint32_t i = 1; i < vq->n_done; i++) {
+		const struct vq_done *done = &vq->done[i];
+
+		if (store_used(vq, idx, used_meta(done, wrap), is_direct) < 0) {
+			return -EFAULT;
+		}
+		vq_step(vq, &idx, &wrap, done->n_descs);
+		n_descs += done->n_descs;
+	}
+	if (store_used(vq, vq->used_idx, used_meta(&vq->done[0], vq->used_wrap),
+		       is_direct) < 0) {
+		return -EFAULT;
+	}
+	vq->used_idx = idx;
+	vq->used_wrap = wrap;
+	vq->n_put_descs = (uint16_t)n_descs;
+	return 0;
+}
+
+int packed_put_used(struct vq *vq)
+{
+	return likely(vq->is_direct) ? put_used(vq, true) : put_used(vq, false);
+}
+
+/* After a full barrier. When in doubt a call is wanted. */
+bool packed_wants_call(struct vq *vq)
+{
+	bool is_valid = vq->is_signalled_valid;
+	uint16_t flags, off, event;
+	uint32_t word;
+
+	vq->is_signalled_valid = true;
+	if (likely(vq->is_direct)) {
+		word = shm_load32(event_at(&vq->driver));
+	} else if (vq_area_read32(vq, &vq->driver, 0, &word) < 0) {
+		return true;
+	}
+	flags = shm_event_flags(word) & EVENT_MASK;
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !vq->has_event_idx) {
+		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
+	}
+	off = shm_event_off_wrap(word);
+	event = off & (uint16_t)(EVENT_WRAP - 1);
+	if (!!(off & EVENT_WRAP) != vq->used_wrap) {
+		event = (uint16_t)(event - vq->num);
+	}
+	return !is_valid ||
+	       shm_crossed(event, vq->used_idx,
+			   (uint16_t)(vq->used_idx - vq->n_put_descs));
+}
+
+void packed_set_kick(struct vq *vq, bool is_enabled)
+{
+	uint8_t wanted = is_enabled ? VQ_KICK_ENABLED : VQ_KICK_DISABLED;
+	uint16_t flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+	uint16_t off_wrap = 0;
+	uint32_t word;
+	__le32 raw;
+
+	if (is_enabled && vq->has_event_idx) {
+		off_wrap = (uint16_t)(vq->avail_idx |
+				      (vq->avail_wrap ? EVENT_WRAP : 0));
+		flags = VRING_PACKED_EVENT_FLAG_DESC;
+	} else if (vq->kick == wanted) {
+		return;
+	} else if (is_enabled) {
+		flags = VRING_PACKED_EVENT_FLAG_ENABLE;
+	}
+	word = shm_event_word(off_wrap, flags);
+	raw = shm_to_le32(word);
+	vq->kick = wanted;
+	if (likely(vq->is_direct)) {
+		shm_store32(event_at(&vq->device), word);
+	} else if (vq_area_write(vq, &vq->device, 0, &raw, sizeof(raw)) < 0) {
+		vq->kick = VQ_KICK_UNKNOWN;
+	}
+}
+
+bool packed_has_available(struct vq *vq)
+{
+	struct shm_desc d;
+
+	return (vq->is_direct ? load_first(vq, &d, true)
+			      : load_first(vq, &d, false)) == 0;
+}

@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Packed rings, driver side. See packed.c for the layout.
+ *
+ * Theory of operation
+ *
+ * Of all that was added since the last publication only the very first
+ * descriptor is held back: the device goes through the ring one by one and
+ * cannot see what lies behind it. Publishing stores its flags.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include "vq/vq_driver_internal.h"
+
+#define FLAG_AVAIL (1U << VRING_PACKED_DESC_F_AVAIL)
+#define FLAG_USED  (1U << VRING_PACKED_DESC_F_USED)
+#define EVENT_WRAP (1U << VRING_PACKED_EVENT_F_WRAP_CTR)
+#define EVENT_MASK 3
+
+_hot_ struct shm_desc_ring *desc_at(const struct vq_driver *drv, uint16_t idx)
+{
+	return (struct shm_desc_ring *)drv->desc + idx;
+}
+
+_hot_ void step(const struct vq_driver *drv, uint16_t *idx, bool *wrap,
+		unsigned int n)
+{
+	unsigned int to = *idx + n;
+
+	if (to >= drv->num) {
+		to -= drv->num;
+		*wrap = !*wrap;
+	}
+	*idx = (uint16_t)to;
+}
+
+/* The next ring descriptor; shown at once unless all hangs on it. */
+_hot_ void put_desc(struct vq_driver *drv, const struct vq_sg *sg, uint16_t id,
+		    unsigned int flags)
+{
+	struct shm_desc_ring *desc = desc_at(drv, drv->avail_idx);
+	uint64_t meta;
+
+	flags |= drv->avail_wrap ? FLAG_AVAIL : FLAG_USED;
+	meta = shm_packed_meta(sg->len, id, (uint16_t)flags);
+	shm_store64(&desc->addr, sg->iova);
+	if (drv->n_added == 0) {
+		drv->first_idx = drv->avail_idx;
+		drv->first_meta = meta;
+	} else {
+		shm_store64(&desc->meta, meta);
+	}
+	drv->n_added++;
+	step(drv, &drv->avail_idx, &drv->avail_wrap, 1);
+}
+
+static void fill_table(struct shm_desc_ring *table,
+		       const struct vq_driver_chain *chain)
+{
+	for (unsigned int i = 0; i < chain->n; i++) {
+		unsigned int flags = i < chain->n_readable ? 0
+							   : VRING_DESC_F_WRITE;
+
+		shm_store64(&table[i].addr, chain->sg[i].iova);
+		shm_store64(&table[i].meta, shm_packed_meta(chain->sg[i].len, 0,
+							    (uint16_t)flags));
+	}
+}
+
+uint16_t packed_driver_add(struct vq_driver *drv,
+			   const struct vq_driver_chain *chain)
+{
+	uint16_t id = drv->free_head;
+
+	drv->free_head = drv->next[id];
+	if (chain->is_indirect) {
+		struct vq_sg sg = {
+			.iova = vq_driver_table_iova(drv, id),
+			.len = chain->n * SHM_DESC_SIZE,
+		};
+
+		fill_table(vq_driver_table(drv, id), chain);
+		put_desc(drv, &sg, id, VRING_DESC_F_INDIRECT);
+		return id;
+	}
+	for (unsigned int i = 0; i < chain->n; i++) {
+		unsigned int flags = i < chain->n_readable ? 0
+							   : VRING_DESC_F_WRITE;
+
+		if (i + 1 < chain->n) {
+			flags |= VRING_DESC_F_NEXT;
+		}
+		put_desc(drv, &chain->sg[i], id, flags);
+	}
+	return id;
+}
+
+bool packed_driver_publish(struct vq_driver *drv)
+{
+	uint16_t flags, off, event;
+	uint32_t word;
+
+	/* [packed-avail], pairs with packed.c */
+	shm_store_rel64(&desc_at(drv, drv->first_idx)->meta, drv->first_meta);
+	/* Our descriptors before their wish; pairs with vq_enable_kick(). */
+	shm_full_barrier();
+	word = shm_load32((const __le32 *)drv->device_area);
+	flags = shm_event_flags(word) & EVENT_MASK;
+	if (flags != VRING_PACKED_EVENT_FLAG_DESC || !drv->has_event_idx) {
+		return flags != VRING_PACKED_EVENT_FLAG_DISABLE;
+	}
+	off = shm_event_off_wrap(word);
+	event = off & (uint16_t)(EVENT_WRAP - 1);
+	if (!!(off & EVENT_WRAP) != drv->avail_wrap) {
+		event = (uint16_t)(event - drv->num);
+	}
+	return shm_crossed(event, drv->avail_idx,
+			   (uint16_t)(drv->avail_idx - drv->n_added));
+}
+
+int packed_driver_peek(struct vq_driver *drv, struct vq_driver_elem *ret)
+{
+	/* [packed-used], pairs with packed.c */
+	uint64_t meta = shm_load_acq64(&desc_at(drv, drv->used_idx)->meta);
+	uint16_t flags = shm_packed_flags(meta);
+
+	if (!!(flags & FLAG_AVAIL) != drv->used_wrap ||
+	    !!(flags & FLAG_USED) != drv->used_wrap) {
+		return 0;
+	}
+	ret->id = shm_packed_id(meta);
+	ret->written = flags & VRING_DESC_F_WRITE ? shm_desc_len(meta) : 0;
+	return 1;
+}
+
+void packed_driver_free(struct vq_driver *drv, uint16_t id)
+{
+	step(drv, &drv->used_idx, &drv->used_wrap, drv->bufs[id].n_descs);
+	drv->next[id] = drv->free_head;
+	drv->free_head = id;
+}
+
+void packed_driver_set_call(struct vq_driver *drv, bool is_enabled)
+{
+	uint16_t flags = VRING_PACKED_EVENT_FLAG_DISABLE;
+	uint16_t off_wrap = 0;
+
+	if (is_enabled && drv->has_event_idx) {
+		off_wrap = (uint16_t)(drv->used_idx |
+				      (drv->used_wrap ? EVENT_WRAP : 0));
+		flags = VRING_PACKED_EVENT_FLAG_DESC;
+	} else if (is_enabled) {
+		flags = VRING_PACKED_EVENT_FLAG_ENABLE;
+	}
+	shm_store32((__le32 *)drv->driver_area,
+		    shm_event_word(off_wrap, flags));
+}

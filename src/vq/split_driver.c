@@ -1,0 +1,170 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Split rings, driver side. See split.c for the layout.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include "vq/vq_driver_internal.h"
+
+#define AVAIL_FLAGS	0
+#define AVAIL_IDX	2
+#define AVAIL_RING	4
+#define USED_FLAGS	0
+#define USED_IDX	2
+#define USED_RING	4
+#define USED_ELEM_BYTES 8
+
+_hot_ __le16 *avail16(const struct vq_driver *drv, size_t off)
+{
+	return (__le16 *)(drv->driver_area + off);
+}
+
+_hot_ __le16 *used16(const struct vq_driver *drv, size_t off)
+{
+	return (__le16 *)(drv->device_area + off);
+}
+
+_hot_ uint16_t ring_off(const struct vq_driver *drv, uint16_t idx)
+{
+	return idx & (uint16_t)(drv->num - 1);
+}
+
+_hot_ void store_desc(struct shm_desc_ring *desc, const struct vq_sg *sg,
+		      unsigned int flags, uint16_t next)
+{
+	shm_store64(&desc->addr, sg->iova);
+	shm_store64(&desc->meta,
+		    shm_split_meta(sg->len, (uint16_t)flags, next));
+}
+
+/* Flags of piece @i. */
+_hot_ unsigned int piece_flags(const struct vq_driver_chain *chain,
+			       unsigned int i)
+{
+	unsigned int flags = i < chain->n_readable ? 0 : VRING_DESC_F_WRITE;
+
+	return i + 1 < chain->n ? flags | VRING_DESC_F_NEXT : flags;
+}
+
+static uint16_t add_indirect(struct vq_driver *drv,
+			     const struct vq_driver_chain *chain)
+{
+	struct shm_desc_ring *desc = (struct shm_desc_ring *)drv->desc;
+	uint16_t head = drv->free_head;
+	struct shm_desc_ring *table = vq_driver_table(drv, head);
+	struct vq_sg sg = {
+		.iova = vq_driver_table_iova(drv, head),
+		.len = chain->n * SHM_DESC_SIZE,
+	};
+
+	for (unsigned int i = 0; i < chain->n; i++) {
+		store_desc(&table[i], &chain->sg[i], piece_flags(chain, i),
+			   (uint16_t)(i + 1));
+	}
+	store_desc(&desc[head], &sg, VRING_DESC_F_INDIRECT, 0);
+	drv->free_head = drv->next[head];
+	drv->bufs[head].last = head;
+	return head;
+}
+
+static uint16_t add_direct(struct vq_driver *drv,
+			   const struct vq_driver_chain *chain)
+{
+	struct shm_desc_ring *desc = (struct shm_desc_ring *)drv->desc;
+	uint16_t head = drv->free_head;
+	uint16_t at = head, last = head;
+
+	for (unsigned int i = 0; i < chain->n; i++) {
+		uint16_t next = drv->next[at];
+
+		store_desc(&desc[at], &chain->sg[i], piece_flags(chain, i),
+			   next);
+		last = at;
+		at = next;
+	}
+	drv->free_head = at;
+	drv->bufs[head].last = last;
+	return head;
+}
+
+uint16_t split_driver_add(struct vq_driver *drv,
+			  const struct vq_driver_chain *chain)
+{
+	uint16_t at = ring_off(drv, drv->avail_idx);
+	uint16_t head = chain->is_indirect ? add_indirect(drv, chain)
+					   : add_direct(drv, chain);
+
+	shm_store16(avail16(drv, AVAIL_RING + 2U * at), head);
+	drv->avail_idx++;
+	drv->n_added++;
+	return head;
+}
+
+bool split_driver_publish(struct vq_driver *drv)
+{
+	uint16_t old_idx = (uint16_t)(drv->avail_idx - drv->n_added);
+
+	/* [avail-idx], pairs with split.c */
+	shm_store_rel16(avail16(drv, AVAIL_IDX), drv->avail_idx);
+	/* Our index before their wish; pairs with vq_enable_kick(). */
+	shm_full_barrier();
+	if (!drv->has_event_idx) {
+		return !(shm_load16(used16(drv, USED_FLAGS)) &
+			 VRING_USED_F_NO_NOTIFY);
+	}
+	return shm_crossed(
+		shm_load16(used16(drv, USED_RING + drv->num * USED_ELEM_BYTES)),
+		drv->avail_idx, old_idx);
+}
+
+int split_driver_peek(struct vq_driver *drv, struct vq_driver_elem *ret)
+{
+	uint16_t at = ring_off(drv, drv->used_idx);
+	const __le32 *elem;
+
+	if (drv->used_seen == drv->used_idx) {
+		/* [used-idx], pairs with split.c */
+		drv->used_seen = shm_load_acq16(used16(drv, USED_IDX));
+		if (drv->used_seen == drv->used_idx) {
+			return 0;
+		}
+		if ((uint16_t)(drv->used_seen - drv->used_idx) >
+		    drv->n_in_flight) {
+			return -EPROTO;
+		}
+	}
+	elem = (const __le32 *)(drv->device_area + USED_RING +
+				at * USED_ELEM_BYTES);
+	ret->id = shm_load32(&elem[0]);
+	ret->written = shm_load32(&elem[1]);
+	return 1;
+}
+
+void split_driver_free(struct vq_driver *drv, uint16_t id)
+{
+	uint16_t last = drv->bufs[id].last;
+
+	drv->used_idx++;
+	if (drv->is_in_order && drv->n_free > 0) {
+		drv->next[drv->free_tail] = id;
+		drv->free_tail = last;
+		return;
+	}
+	if (drv->n_free == 0) {
+		drv->free_tail = last;
+	}
+	drv->next[last] = drv->free_head;
+	drv->free_head = id;
+}
+
+void split_driver_set_call(struct vq_driver *drv, bool is_enabled)
+{
+	if (drv->has_event_idx) {
+		/* An event that lies behind is as good as "no". */
+		shm_store16(avail16(drv, AVAIL_RING + 2U * drv->num),
+			    (uint16_t)(drv->used_idx - !is_enabled));
+		return;
+	}
+	shm_store16(avail16(drv, AVAIL_FLAGS),
+		    is_enabled ? 0 : VRING_AVAIL_F_NO_INTERRUPT);
+}

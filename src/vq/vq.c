@@ -1,0 +1,574 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Virtqueues, device side: life cycle, snapshots, completion. See vq.h and
+ * vq_internal.h.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include <assert.h>
+#include <linux/virtio_config.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/err.h"
+#include "vq/walk.h"
+
+static const char *const break_names[] = {
+	[VQ_OK] = "ok",
+	[VQ_BREAK_HEAD] = "head out of range",
+	[VQ_BREAK_IN_FLIGHT] = "head given twice",
+	[VQ_BREAK_NEXT] = "next out of range",
+	[VQ_BREAK_LOOP] = "chain longer than the queue",
+	[VQ_BREAK_ORDER] = "readable descriptor after a writable one",
+	[VQ_BREAK_INDIRECT] = "bad indirect table",
+	[VQ_BREAK_INDIRECT_MEM] = "indirect table not mapped",
+	[VQ_BREAK_AVAIL] = "more available than the queue holds",
+	[VQ_BREAK_LENGTH] = "chain of 4 GiB or more",
+	[VQ_BREAK_TOO_BIG] = "chain of too many pieces or copied bytes",
+};
+_Static_assert(ARRAY_SIZE(break_names) == VQ_BREAK_N, "a name for each");
+_Static_assert(sizeof(struct vq_slot) == 2 * CACHE_LINE, "two lines a slot");
+
+const char *vq_break_name(enum vq_break why)
+{
+	assert(why < VQ_BREAK_N);
+	return break_names[why];
+}
+
+/* Takes the next @n * @size bytes at *cursor, on a cache line. */
+static void *carve(char **cursor, size_t n, size_t size)
+{
+	char *p = (char *)align_up((uintptr_t)*cursor, CACHE_LINE);
+
+	*cursor = p + n * size;
+	return p;
+}
+
+static void carve_pool(char **cursor, struct vq_pool *pool)
+{
+	pool->mem = carve(cursor, (size_t)pool->n_blocks * pool->n_pieces,
+			  sizeof(*pool->mem));
+	pool->free = carve(cursor, pool->n_blocks, sizeof(*pool->free));
+}
+
+/* All arrays of a queue in one block. Return: its end. */
+static char *carve_all(struct vq *vq, char *arena)
+{
+	struct vq_pool *medium = &vq->pools[VQ_POOL_MEDIUM];
+	struct vq_pool *large = &vq->pools[VQ_POOL_LARGE];
+	size_t num = vq->num_max;
+	char *at = arena;
+
+	medium->n_pieces = VQ_MEDIUM_PIECES;
+	medium->n_blocks = (uint16_t)min_of(num, (size_t)VQ_MEDIUM_BLOCKS);
+	large->n_pieces =
+		max_of(vq->num_max, (uint32_t)VQ_LARGE_MIN) + VQ_LARGE_SPARE;
+	large->n_blocks = VQ_LARGE_BLOCKS;
+
+	vq->is_busy = carve(&at, num, sizeof(*vq->is_busy));
+	vq->order = carve(&at, num, sizeof(*vq->order));
+	vq->done = carve(&at, num, sizeof(*vq->done));
+	vq->slots = carve(&at, num, sizeof(*vq->slots));
+	vq->snaps = carve(&at, num + 1, sizeof(*vq->snaps));
+	vq->bounces = carve(&at, num, sizeof(*vq->bounces));
+	vq->table = carve(&at, num, sizeof(*vq->table));
+	vq->walk_slot = carve(&at, 1, sizeof(*vq->walk_slot));
+	vq->pieces = carve(&at, large->n_pieces, sizeof(*vq->pieces));
+	vq->class_slots = carve(&at, num, vq->class_stride);
+	carve_pool(&at, medium);
+	carve_pool(&at, large);
+	return at;
+}
+
+static void pools_reset(struct vq *vq)
+{
+	for (unsigned int i = 0; i < VQ_POOL_N; i++) {
+		struct vq_pool *pool = &vq->pools[i];
+
+		pool->n_free = 0;
+		while (pool->n_free < pool->n_blocks) {
+			uint16_t block = pool->n_free++;
+
+			pool->free[block] = block;
+		}
+	}
+}
+
+/* As if no chain had been fetched. */
+static void forget_chains(struct vq *vq)
+{
+	for (unsigned int i = 0; i < vq->num; i++) {
+		vq->is_busy[i] = false;
+		vq->slots[i].flags = 0;
+	}
+	pools_reset(vq);
+	vq->order_head = 0;
+	vq->order_tail = 0;
+	vq->n_order = 0;
+	vq->n_done = 0;
+	vq->n_in_flight = 0;
+	vq->n_unpublished = 0;
+	vq->n_unpublished_descs = 0;
+	vq->is_starved = false;
+}
+
+int vq_new(uint16_t num_max, size_t slot_bytes, struct vq **ret)
+{
+	struct vq *vq;
+	char *end;
+
+	if (num_max == 0 || num_max > VQ_NUM_MAX || slot_bytes > VQ_SLOT_MAX) {
+		return err(-EINVAL,
+			   "vq: size %u not in 1..%u, or slots of %zu "
+			   "bytes too large",
+			   num_max, VQ_NUM_MAX, slot_bytes);
+	}
+	vq = aligned_alloc(CACHE_LINE, sizeof(*vq));
+	if (!vq) {
+		return err(-ENOMEM, "vq: out of memory");
+	}
+	memset(vq, 0, sizeof(*vq));
+	vq->num_max = num_max;
+	vq->class_stride = align_up(slot_bytes, CACHE_LINE);
+	end = carve_all(vq, NULL);
+	/* Zeroed pages that are never touched take no memory. */
+	vq->arena = calloc(1, (uintptr_t)end + CACHE_LINE);
+	if (!vq->arena) {
+		free(vq);
+		return err(-ENOMEM, "vq: out of memory for size %u", num_max);
+	}
+	(void)carve_all(vq, vq->arena);
+	forget_chains(vq);
+	*ret = vq;
+	return 0;
+}
+
+struct vq *vq_free(struct vq *vq)
+{
+	if (vq) {
+		if (vq->is_started) {
+			vq_stop(vq);
+		}
+		free(vq->arena);
+		free(vq);
+	}
+	return NULL;
+}
+
+int vq_break_with(struct vq *vq, enum vq_break why)
+{
+	if (vq->why_broken == VQ_OK) {
+		vq->why_broken = (uint8_t)why;
+		vq_count(&vq->counters.n_breaks, 1);
+	}
+	return -EPROTO;
+}
+
+/* The newest snapshot is @snap now; chains in flight keep theirs. */
+static void snap_push(struct vq *vq, struct iotlb_snap *snap)
+{
+	struct vq_snap *ref = vq->free_snap;
+
+	/* Each but the newest has a chain in flight: num + 1 suffice. */
+	assert(ref);
+	vq->free_snap = ref->next_free;
+	ref->snap = iotlb_snap_ref(snap);
+	ref->n_chains = 0;
+	vq->snap = ref;
+}
+
+static void snap_drop(struct vq *vq, struct vq_snap *ref)
+{
+	ref->snap = iotlb_snap_unref(ref->snap);
+	ref->next_free = vq->free_snap;
+	vq->free_snap = ref;
+}
+
+/* A chain does not need its snapshot any more. */
+_hot_ void snap_put(struct vq *vq, struct vq_snap *ref)
+{
+	ref->n_chains--;
+	if (unlikely(ref != vq->snap && ref->n_chains == 0)) {
+		vq->n_old_snaps--;
+		snap_drop(vq, ref);
+	}
+}
+
+static void snaps_reset(struct vq *vq)
+{
+	vq->free_snap = NULL;
+	vq->snap = NULL;
+	vq->n_old_snaps = 0;
+	for (unsigned int i = 0; i <= vq->num; i++) {
+		vq->snaps[i].next_free = vq->free_snap;
+		vq->free_snap = &vq->snaps[i];
+	}
+}
+
+/* What was found in an older snapshot is found anew. */
+static void vq_resolve(struct vq *vq)
+{
+	memset(vq->hits, 0, sizeof(vq->hits));
+	vq_area_resolve(vq, &vq->desc);
+	vq_area_resolve(vq, &vq->driver);
+	vq_area_resolve(vq, &vq->device);
+	vq->is_direct = vq->desc.va && vq->driver.va && vq->device.va;
+	vq->has_used_first = false;
+	vq->kick = VQ_KICK_UNKNOWN;
+}
+
+static int check_setup(const struct vq *vq, const struct vq_setup *setup)
+{
+	bool is_packed = has_bit(setup->features, VIRTIO_F_RING_PACKED);
+
+	if (setup->num == 0 || setup->num > vq->num_max) {
+		return err(-EINVAL, "vq: size %u not in 1..%u", setup->num,
+			   vq->num_max);
+	}
+	if (!is_packed && !is_pow2(setup->num)) {
+		return err(-EINVAL, "vq: size %u is no power of two",
+			   setup->num);
+	}
+	if (is_packed && (setup->state.avail_idx >= setup->num ||
+			  setup->state.used_idx >= setup->num)) {
+		return err(-EINVAL, "vq: state beyond size %u", setup->num);
+	}
+	return 0;
+}
+
+int vq_start(struct vq *vq, const struct vq_setup *setup,
+	     struct iotlb_snap *snap)
+{
+	int rc;
+
+	assert(!vq->is_started);
+	rc = check_setup(vq, setup);
+	if (rc < 0) {
+		return rc;
+	}
+	vq->num = setup->num;
+	vq->features = setup->features;
+	vq->is_packed = has_bit(setup->features, VIRTIO_F_RING_PACKED);
+	vq->has_indirect =
+		has_bit(setup->features, VIRTIO_RING_F_INDIRECT_DESC);
+	vq->has_event_idx = has_bit(setup->features, VIRTIO_RING_F_EVENT_IDX);
+	vq->is_in_order = has_bit(setup->features, VIRTIO_F_IN_ORDER);
+	vq->why_broken = VQ_OK;
+	vq->is_signalled_valid = false;
+	if (vq->is_packed) {
+		packed_setup(vq, setup);
+	} else {
+		split_setup(vq, setup);
+	}
+	snaps_reset(vq);
+	snap_push(vq, snap);
+	vq_resolve(vq);
+	vq->is_started = true;
+	return 0;
+}
+
+void vq_stop(struct vq *vq)
+{
+	struct vq_state state;
+
+	assert(vq->is_started);
+	vq_get_state(vq, &state);
+	vq->avail_idx = state.avail_idx;
+	vq->avail_wrap = state.avail_wrap;
+	for (unsigned int i = 0; i <= vq->num; i++) {
+		vq->snaps[i].snap = iotlb_snap_unref(vq->snaps[i].snap);
+	}
+	forget_chains(vq);
+	vq_bounce_free_all(vq);
+	vq->snap = NULL;
+	vq->n_old_snaps = 0;
+	vq->is_started = false;
+}
+
+bool vq_is_started(const struct vq *vq)
+{
+	return vq->is_started;
+}
+
+void vq_get_state(const struct vq *vq, struct vq_state *ret)
+{
+	*ret = (struct vq_state){ .avail_idx = vq->avail_idx };
+	if (!vq->is_packed) {
+		ret->avail_idx = (uint16_t)(vq->avail_idx - vq->n_unpublished);
+		return;
+	}
+	ret->avail_wrap = vq->avail_wrap;
+	vq_step_back(vq, &ret->avail_idx, &ret->avail_wrap,
+		     vq->n_unpublished_descs);
+	ret->used_idx = vq->used_idx;
+	ret->used_wrap = vq->used_wrap;
+}
+
+void vq_set_snap(struct vq *vq, struct iotlb_snap *snap)
+{
+	struct vq_snap *old = vq->snap;
+
+	if (!vq->is_started || old->snap == snap) {
+		return;
+	}
+	snap_push(vq, snap);
+	if (old->n_chains == 0) {
+		snap_drop(vq, old);
+	} else {
+		vq->n_old_snaps++;
+	}
+	vq_resolve(vq);
+}
+
+bool vq_has_old_chains(const struct vq *vq)
+{
+	return vq->n_old_snaps > 0;
+}
+
+/* Why a burst ended early, as vq_fetch() says it. */
+static _cold_ int fetch_ended(struct vq *vq, unsigned int n, int rc)
+{
+	if (rc == VQ_STARVED) {
+		vq->is_starved = true;
+		return (int)n;
+	}
+	/* What is wrong is met again, first of the next burst. */
+	if (n > 0) {
+		return (int)n;
+	}
+	return rc > 0 ? vq_break_with(vq, (enum vq_break)rc) : rc;
+}
+
+int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max)
+{
+	unsigned int n;
+	int rc = 0;
+
+	assert(vq->is_started);
+	assert(max <= VQ_BURST_MAX);
+	if (unlikely(vq->why_broken)) {
+		return -EPROTO;
+	}
+	n = vq->is_packed ? packed_fetch(vq, ret_chains, max, &rc)
+			  : split_fetch(vq, ret_chains, max, &rc);
+	vq->snap->n_chains += n;
+	vq->n_order += n;
+	vq->n_in_flight += n;
+	vq->n_unpublished += n;
+	vq_count(&vq->counters.n_chains, n);
+	vq->is_starved = false;
+	return likely(rc == 0) ? (int)n : fetch_ended(vq, n, rc);
+}
+
+static void unfetch_one(struct vq *vq)
+{
+	struct vq_slot *slot;
+	uint16_t head;
+
+	vq->order_tail = (uint16_t)((vq->order_tail ?: vq->num) - 1);
+	head = vq->order[vq->order_tail];
+	slot = &vq->slots[head];
+	assert(vq->is_busy[head]);
+	assert(!(slot->flags & SLOT_IS_DONE));
+	vq->is_busy[head] = false;
+	walk_release(vq, slot);
+	snap_put(vq, slot->snap);
+	if (slot->chain.is_faulty) {
+		vq_count(&vq->counters.n_faults, (uint64_t)-1);
+	}
+	if (vq->is_packed) {
+		vq->n_unpublished_descs -= slot->chain.n_descs;
+		vq_step_back(vq, &vq->avail_idx, &vq->avail_wrap,
+			     slot->chain.n_descs);
+	} else {
+		vq->avail_idx--;
+	}
+}
+
+void vq_unfetch(struct vq *vq, unsigned int n)
+{
+	assert(n <= vq->n_order);
+	for (unsigned int i = 0; i < n; i++) {
+		unfetch_one(vq);
+	}
+	vq->n_order -= n;
+	vq->n_in_flight -= n;
+	vq->n_unpublished -= n;
+	vq_count(&vq->counters.n_chains, -(uint64_t)n);
+	vq->is_starved = false;
+}
+
+_hot_ void push_done(struct vq *vq, const struct vq_slot *slot,
+		     uint32_t written)
+{
+	struct vq_done *done = &vq->done[vq->n_done++];
+
+	done->id = slot->chain.head;
+	done->n_descs = slot->chain.n_descs;
+	done->len = written;
+}
+
+/* Puts the oldest chains on the done list as far as they are completed. */
+static void push_done_in_order(struct vq *vq)
+{
+	while (vq->n_order) {
+		struct vq_slot *slot = &vq->slots[vq->order[vq->order_head]];
+
+		if (!(slot->flags & SLOT_IS_DONE)) {
+			break;
+		}
+		slot->flags = 0;
+		push_done(vq, slot, slot->written);
+		vq->n_order--;
+		vq->order_head++;
+		if (vq->order_head == vq->num) {
+			vq->order_head = 0;
+		}
+	}
+}
+
+static _cold_ uint32_t complete_slot(struct vq *vq, struct vq_slot *slot,
+				     uint32_t written)
+{
+	if (slot->flags & SLOT_HAS_COPIES) {
+		written = vq_bounce_out(vq, slot, written);
+	}
+	walk_release(vq, slot);
+	return written;
+}
+
+void vq_complete(struct vq *vq, struct vq_chain *chain, uint32_t written)
+{
+	struct vq_slot *slot = container_of(chain, struct vq_slot, chain);
+
+	assert(vq->is_busy[chain->head]);
+	assert(written <= chain->writable_bytes);
+	assert(chain->tail_bytes <= written);
+	if (unlikely(slot->flags)) {
+		written = complete_slot(vq, slot, written);
+	}
+	snap_put(vq, slot->snap);
+	vq->is_starved = false;
+	vq_count(&vq->counters.n_completed, 1);
+	if (!vq->is_in_order) {
+		vq->n_order--;
+		vq->n_in_flight--;
+		push_done(vq, slot, written);
+		return;
+	}
+	slot->written = written;
+	slot->flags = SLOT_IS_DONE;
+	push_done_in_order(vq);
+}
+
+/* The heads on the done list are the driver's again. */
+static void retire_done(struct vq *vq)
+{
+	uint32_t n_descs = 0;
+
+	for (uint32_t i = 0; i < vq->n_done; i++) {
+		vq->is_busy[vq->done[i].id] = false;
+		n_descs += vq->done[i].n_descs;
+	}
+	vq->n_unpublished -= vq->n_done;
+	vq->n_unpublished_descs -= n_descs;
+	if (vq->is_in_order) {
+		vq->n_in_flight -= vq->n_done;
+	}
+	vq->n_done = 0;
+}
+
+bool vq_publish(struct vq *vq)
+{
+	bool wants_call;
+	int rc;
+
+	if (vq->n_done == 0) {
+		return false;
+	}
+	rc = vq->is_packed ? packed_put_used(vq) : split_put_used(vq);
+	if (unlikely(rc < 0)) {
+		vq_count(&vq->counters.n_stalls, 1);
+		return false;
+	}
+	retire_done(vq);
+	/* Our used index before their wish; pairs with vq_driver.c. */
+	shm_full_barrier();
+	wants_call = vq->is_packed ? packed_wants_call(vq)
+				   : split_wants_call(vq);
+	vq_count(wants_call ? &vq->counters.n_calls
+			    : &vq->counters.n_calls_saved,
+		 1);
+	return wants_call;
+}
+
+static void set_kick(struct vq *vq, bool is_enabled)
+{
+	if (vq->is_packed) {
+		packed_set_kick(vq, is_enabled);
+	} else {
+		split_set_kick(vq, is_enabled);
+	}
+}
+
+void vq_disable_kick(struct vq *vq)
+{
+	if (vq->why_broken == VQ_OK) {
+		set_kick(vq, false);
+	}
+}
+
+bool vq_enable_kick(struct vq *vq)
+{
+	if (vq->why_broken != VQ_OK) {
+		return false;
+	}
+	set_kick(vq, true);
+	/* Our wish before their index; pairs with vq_driver.c. */
+	shm_full_barrier();
+	return vq_has_available(vq);
+}
+
+bool vq_has_available(struct vq *vq)
+{
+	if (vq->why_broken != VQ_OK || vq->is_starved) {
+		return false;
+	}
+	return vq->is_packed ? packed_has_available(vq)
+			     : split_has_available(vq);
+}
+
+bool vq_is_starved(const struct vq *vq)
+{
+	return vq->is_starved;
+}
+
+unsigned int vq_n_in_flight(const struct vq *vq)
+{
+	return vq->n_in_flight;
+}
+
+enum vq_break vq_broken(const struct vq *vq)
+{
+	return (enum vq_break)vq->why_broken;
+}
+
+uint16_t vq_num(const struct vq *vq)
+{
+	return vq->num;
+}
+
+uint64_t vq_features(const struct vq *vq)
+{
+	return vq->features;
+}
+
+const struct vq_counters *vq_counters(const struct vq *vq)
+{
+	return &vq->counters;
+}
+
+void *vq_slot(struct vq *vq, const struct vq_chain *chain)
+{
+	return vq->class_slots + chain->head * vq->class_stride;
+}
