@@ -82,18 +82,24 @@ struct loop *loop_free(struct loop *loop)
 
 bool loop_is_owner(const struct loop *loop)
 {
+	if (loop->sim) {
+		return sim_is_owner(loop);
+	}
 	return this_loop == loop ||
 	       !__atomic_load_n(&loop->is_running, __ATOMIC_ACQUIRE);
 }
 
 uint64_t loop_now_ns(const struct loop *loop)
 {
+	if (loop->sim) {
+		return sim_now_ns(loop);
+	}
 	return this_loop == loop ? loop->now_ns : clock_ns();
 }
 
 bool loop_should_fail(struct loop *loop)
 {
-	return false;
+	return loop->sim && sim_should_fail(loop->sim);
 }
 
 /* Calls */
@@ -209,6 +215,10 @@ void loop_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv)
 		.priv = priv,
 	};
 
+	if (loop->sim) {
+		sim_call_wait(loop, fn, priv);
+		return;
+	}
 	if (loop_is_owner(loop)) {
 		fn(priv);
 		return;
@@ -325,16 +335,19 @@ static int look(struct loop *loop)
 	return rc;
 }
 
+/* One pass at least: calls that queue themselves must not keep pollers out. */
 static void poll_for_a_while(struct loop *loop)
 {
-	unsigned int n_work = 0;
+	unsigned int n_passes = 0, n_work = 0;
 
 	loop_pollers_check(loop);
-	for (unsigned int i = 0;
-	     i < PASSES_MAX && n_work < WORK_MAX &&
-	     !list_is_empty(&loop->active_pollers) && !loop_has_calls(loop);
-	     i++) {
+	while (!list_is_empty(&loop->active_pollers)) {
 		n_work += loop_pollers_run(loop);
+		n_passes++;
+		if (n_passes == PASSES_MAX || n_work >= WORK_MAX ||
+		    loop_has_calls(loop)) {
+			break;
+		}
 	}
 }
 
@@ -384,6 +397,9 @@ static int run_until_stopped(struct loop *loop)
 
 int loop_run(struct loop *loop)
 {
+	if (loop->sim) {
+		return sim_loop_run(loop);
+	}
 	enter(loop);
 	return run_until_stopped(loop);
 }
@@ -424,6 +440,10 @@ int loop_start(struct loop *loop)
 	struct starting_thread start = { .loop = loop };
 	int rc;
 
+	if (loop->sim) {
+		sim_loop_start(loop);
+		return 0;
+	}
 	assert(!loop->has_thread);
 	__atomic_store_n(&loop->is_stopping, 0, __ATOMIC_RELAXED);
 	(void)sem_init(&start.entered, 0, 0); /* 0 is a valid value */
@@ -446,6 +466,10 @@ int loop_start(struct loop *loop)
 
 void loop_stop(struct loop *loop)
 {
+	if (loop->sim) {
+		sim_loop_stop(loop);
+		return;
+	}
 	assert(!loop->has_thread || this_loop != loop);
 	/* pairs with [going-to-sleep] */
 	__atomic_store_n(&loop->is_stopping, 1, __ATOMIC_SEQ_CST);

@@ -22,7 +22,7 @@
  * struct sim share a thread, a virtual clock and a seed: descriptors are looked
  * at without waiting, whatever is ready is run in an order drawn from the
  * seed, may be put off for a while, and time jumps to the next timer when
- * nothing is ready. An io_uring back end has to fill in the same table
+ * nothing is ready (loop_sim.c). An io_uring back end has to fill in the same table
  * (loop_internal.h): watches are edge-triggered multishot polls there.
  *
  * Copyright (c) 2026, the vdpakit authors
@@ -55,14 +55,16 @@ enum loop_events {
  */
 int loop_new(const char *name, struct loop **ret);
 
-/* The loop must not be running and have no watches, timers or pollers left. */
+/* The loop must not be running and have no watches, timers or pollers left.
+ * Takes NULL. Return: NULL. */
 struct loop *loop_free(struct loop *loop);
 
 /**
  * loop_start() - run it in a thread of its own
  * @loop: not running
  *
- * A simulated loop has no thread: it runs inside sim_run().
+ * The thread gets no signals. A simulated loop has no thread: it runs inside
+ * sim_run(), whether started or not, until loop_stop().
  * Return: 0; -errno of pthread_create()
  */
 int loop_start(struct loop *loop);
@@ -70,36 +72,44 @@ int loop_start(struct loop *loop);
 /**
  * loop_run() - run it in the calling thread until loop_stop()
  *
- * Return: 0; -errno when waiting failed
+ * For a simulated loop this runs all loops of the simulation until then.
+ * Return: 0; -errno when waiting failed; -EDEADLK nothing is left to happen
+ *         (simulated only)
  */
 int loop_run(struct loop *loop);
 
-/* Makes loop_run() return, or ends and joins the thread of loop_start(). Any
- * thread but, for a started loop, its own. Calls that are queued still run. */
+/* Makes loop_run() return (the next one if none is running), or ends and joins
+ * the thread of loop_start(). Any thread but, for a started loop, its own.
+ * Calls that are queued still run; the loop must outlive this function. */
 void loop_stop(struct loop *loop);
 
-/* Is the caller the owner? For a loop that never ran: always. */
+/* Is the caller the owner? While the loop is not running: always. A simulated
+ * loop: while one of its callbacks runs, or none of any loop of its struct sim.
+ */
 bool loop_is_owner(const struct loop *loop);
 #define assert_owner(loop) assert(loop_is_owner(loop))
 
-/* Monotonic, nanoseconds; virtual in a simulated loop. As of the start of the
- * current round of callbacks: no system call. */
+/* Monotonic, nanoseconds, not 0; virtual in a simulated loop. As of the start
+ * of the current round of callbacks: no system call. */
 uint64_t loop_now_ns(const struct loop *loop);
 
 /**
  * loop_watch_new() - call back when a descriptor is ready
  * @loop: caller is its owner
- * @fd: borrowed until loop_watch_free()
+ * @fd: borrowed until loop_watch_free(): close it afterwards only
  * @events: of enum loop_events
- * @fn: called with what is ready; may free the watch
+ * @fn: called with what is ready; may free the watch, or any other
  * @priv: its argument
  * @ret: written on success
  *
- * Return: 0; -errno of epoll_ctl() (-EPERM: regular files cannot be watched)
+ * Return: 0; -errno of epoll_ctl() (-EPERM: regular files cannot be watched;
+ *         -EEXIST: this loop watches @fd already)
  */
 int loop_watch_new(struct loop *loop, int fd, unsigned int events,
 		   void (*fn)(void *priv, unsigned int events), void *priv,
 		   struct loop_watch **ret);
+/* From now on @events; LOOP_EDGE: what is ready now is told again. Return: 0;
+ * -errno of epoll_ctl() */
 int loop_watch_change(struct loop_watch *watch, unsigned int events);
 /* The callback will not be called again. Takes NULL. Return: NULL. */
 struct loop_watch *loop_watch_free(struct loop_watch *watch);
@@ -107,7 +117,8 @@ struct loop_watch *loop_watch_free(struct loop_watch *watch);
 /**
  * struct loop_timer - one shot, embedded in its user
  *
- * Initialise with loop_timer_init(); owner of the loop only.
+ * Initialise with loop_timer_init(); owner of the loop only. Timers run in the
+ * order of their times, those of the same time in the order of their setting.
  */
 struct loop_timer {
 	struct loop *loop;
@@ -148,10 +159,13 @@ void loop_call(struct loop *loop, struct loop_work *work);
 
 /**
  * loop_call_wait() - the same, and wait until it has run
- * @loop: whose owner runs it; when the caller is the owner, it runs at once
+ * @loop: whose owner runs it; when the caller is the owner, or the loop is not
+ *        running, it runs at once
  * @fn, @priv: what to run
  *
- * The control thread uses it towards workers, never the other way round.
+ * The control thread uses it towards workers, never the other way round; that
+ * two loops wait for each other is asserted not to happen. The loop may not be
+ * stopped meanwhile.
  */
 void loop_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv);
 
@@ -161,7 +175,7 @@ void loop_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv);
  * @poll: look once, do what is there (a bounded burst). Return: pieces of work
  *        done; > 0 has it called again
  * @arm: about to sleep: turn notifications on and look once more. Return: true
- *       when there is work after all
+ *       when there is work after all: then poll() is called again
  * @max_poll_us: upper bound of the adaptive polling time; 0: never polls idly
  */
 struct loop_poller {
@@ -176,6 +190,7 @@ struct loop_poller {
 	uint64_t poll_ns;
 	uint64_t idle_since_ns;
 	struct list active_node;
+	uint64_t gate_ns; /* simulated only */
 };
 
 /* Owner only. The poller starts asleep (as if arm() had returned false). */
@@ -187,28 +202,42 @@ void loop_poller_wake(struct loop_poller *poller);
 /**
  * struct sim - simulated time and order for any number of loops
  *
- * sim_new() with a seed; sim_loop_new() makes loops of it. sim_run() runs
- * whatever is ready, on all loops, in the seed's order, until nothing is ready
- * and no timer is left, or @max_ns of virtual time have gone by, or @until
- * (may be NULL) returns true.
+ * sim_new() with a seed; sim_loop_new() makes loops of it, all used by one
+ * thread. Each callback takes 100 ns of virtual time, besides its delay.
  *
- * loop_call_wait() towards a simulated loop runs that loop until the call is
- * done, other things first where the seed says so.
+ * loop_call_wait() towards a simulated loop, from another one or from outside
+ * sim_run(), runs that loop until the call is done, other things first where
+ * the seed says so. Polling times mean nothing: the seed says when a poller
+ * that finds nothing goes to sleep.
  */
 struct sim_options {
 	uint64_t seed;
-	/* Chance in 1000 that something ready is put off. */
+	/* Chance in 1000 that something ready is put off, once. */
 	unsigned int delay_permille;
 	uint64_t max_delay_ns;
-	/* Chance in 1000 that sim_should_fail() says yes. */
+	/* Chance in 1000 that loop_should_fail() says yes. */
 	unsigned int fail_permille;
 };
 
 int sim_new(const struct sim_options *options, struct sim **ret);
+/* All its loops have been freed. Takes NULL. Return: NULL. */
 struct sim *sim_free(struct sim *sim);
 int sim_loop_new(struct sim *sim, const char *name, struct loop **ret);
+
+/**
+ * sim_run() - run whatever is ready, on all loops, in the seed's order
+ * @sim: not from one of its callbacks
+ * @max_ns: of virtual time
+ * @until: asked before each callback; true ends it; may be NULL
+ * @priv: its argument
+ *
+ * Return: 0 @until is true; without it: nothing is ready and no timer is left,
+ *         or @max_ns have gone by. With it: -ETIMEDOUT, -EDEADLK for these.
+ *         -errno when looking at descriptors failed
+ */
 int sim_run(struct sim *sim, uint64_t max_ns, bool (*until)(void *priv),
 	    void *priv);
+
 /* For what the test draws itself: 64 bits of the seed's stream. */
 uint64_t sim_random(struct sim *sim);
 

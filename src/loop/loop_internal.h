@@ -100,6 +100,11 @@ struct loop_watch {
 	void (*fn)(void *priv, unsigned int events);
 	void *priv;
 	struct list node;
+	/* simulated only, see loop_sim.c */
+	uint64_t number;
+	uint64_t gate_ns;
+	unsigned int pending;
+	struct list pending_node;
 };
 
 /* The part that back ends have in common; @loop is zeroed memory. */
@@ -152,5 +157,14 @@ uint64_t loop_poll_ns_after_find(uint64_t poll_ns, uint64_t idle_ns,
 int loop_epoll_ctl(int epoll_fd, int op, struct loop_watch *watch,
 		   unsigned int events);
 unsigned int loop_events_of_epoll(uint32_t events);
+
+/* loop_sim.c: what loop.h's functions do for a simulated loop */
+bool sim_is_owner(const struct loop *loop);
+uint64_t sim_now_ns(const struct loop *loop);
+void sim_loop_start(struct loop *loop);
+int sim_loop_run(struct loop *loop);
+void sim_loop_stop(struct loop *loop);
+void sim_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv);
+bool sim_should_fail(struct sim *sim);
 
 #endif

@@ -32,7 +32,8 @@
 
 static uint64_t longer(uint64_t poll_ns, uint64_t max_ns)
 {
-	return min_of(max_of(poll_ns * 2, (uint64_t)POLL_NS_MIN), max_ns);
+	poll_ns = max_of(poll_ns * 2, (uint64_t)POLL_NS_MIN);
+	return min_of(poll_ns, max_ns);
 }
 
 uint64_t loop_poll_ns_after_sleep(uint64_t poll_ns, uint64_t slept_ns,
@@ -82,6 +83,7 @@ void loop_poller_add(struct loop *loop, struct loop_poller *poller)
 	poller->loop = loop;
 	poller->is_active = false;
 	poller->poll_ns = 0;
+	poller->gate_ns = 0;
 	poller->idle_since_ns = loop_now_ns(loop);
 	list_init(&poller->active_node);
 	list_add_tail(&loop->pollers, &poller->node);

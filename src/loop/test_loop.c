@@ -11,10 +11,12 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <pthread.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -39,8 +41,25 @@ static int new_eventfd(unsigned int count)
 	return fd;
 }
 
+/* The state of tests that are run on several back ends. */
+struct backend {
+	bool is_simulated;
+	struct sim_options options;
+};
+
+static const struct backend on_epoll = { 0 };
+static const struct backend on_sim = {
+	.is_simulated = true,
+	.options = { .seed = 1 },
+};
+static const struct backend on_slow_sim = {
+	.is_simulated = true,
+	.options = { .seed = 2, .delay_permille = 300, .max_delay_ns = MS },
+};
+
 /* A loop on the back end under test, and a trace of what ran in it. */
 struct env {
+	struct sim *sim; /* NULL: epoll */
 	struct loop *loop;
 	char trace[256];
 	size_t len;
@@ -49,13 +68,21 @@ struct env {
 
 static void env_init(struct env *env, void **state)
 {
+	const struct backend *backend = *state;
+
 	*env = (struct env){ .last = '.' };
-	assert_int_equal(loop_new("test", &env->loop), 0);
+	if (backend && backend->is_simulated) {
+		assert_int_equal(sim_new(&backend->options, &env->sim), 0);
+		assert_int_equal(sim_loop_new(env->sim, "test", &env->loop), 0);
+	} else {
+		assert_int_equal(loop_new("test", &env->loop), 0);
+	}
 }
 
 static void env_fini(struct env *env)
 {
 	env->loop = loop_free(env->loop);
+	env->sim = sim_free(env->sim);
 }
 
 static void add_letter(struct env *env, char letter)
@@ -741,6 +768,59 @@ static void test_call_wait_of_the_owner_runs_at_once(void **state)
 	env_fini(&env);
 }
 
+struct deadlock {
+	struct loop *control, *worker;
+};
+
+static void call_control_back(void *priv)
+{
+	loop_call_wait(((struct deadlock *)priv)->control, count_nested, priv);
+}
+
+static void call_worker(void *priv)
+{
+	struct deadlock *deadlock = priv;
+
+	loop_call_wait(deadlock->worker, call_control_back, deadlock);
+}
+
+/* In a process of its own, which does not return. */
+static void run_deadlock(void **state)
+{
+	struct rlimit no_core = { 0, 0 };
+	struct deadlock deadlock;
+	struct loop_work work = { call_worker, &deadlock };
+	struct env env;
+
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+	env_init(&env, state);
+	deadlock.control = env.loop;
+	if (env.sim) {
+		(void)sim_loop_new(env.sim, "worker", &deadlock.worker);
+	} else {
+		(void)loop_new("worker", &deadlock.worker);
+	}
+	(void)loop_start(deadlock.worker);
+	loop_call(deadlock.control, &work);
+	(void)loop_run(deadlock.control);
+	_exit(0);
+}
+
+static void test_two_loops_that_wait_for_each_other_abort(void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		run_deadlock(state);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
 static void test_stop_before_run_ends_the_run_at_once(void **state)
 {
 	struct env env;
@@ -837,23 +917,643 @@ static void test_idle_loop_sleeps(void **state)
 	env_fini(&env);
 }
 
-#define FOR_EACH_BACKEND(test) cmocka_unit_test(test)
+/* Pollers */
+
+/* A queue that one side fills and a poller empties, as a virtqueue is. */
+struct queue {
+	struct env *env;
+	struct loop_poller poller;
+	struct loop_watch *watch;
+	int fd;
+	unsigned int n_added; /* atomic */
+	unsigned int wants_kicks; /* atomic */
+	unsigned int n_done;
+	unsigned int n_polls;
+	unsigned int n_arms;
+	unsigned int n_in_arm; /* added by the next arm() */
+	unsigned int n_until_stop;
+};
+
+static bool queue_has_work(const struct queue *q)
+{
+	return q->n_done != __atomic_load_n(&q->n_added, __ATOMIC_SEQ_CST);
+}
+
+static unsigned int queue_poll(void *priv)
+{
+	struct queue *q = priv;
+
+	assert_true(loop_is_owner(q->env->loop));
+	q->n_polls++;
+	__atomic_store_n(&q->wants_kicks, 0, __ATOMIC_RELAXED);
+	if (!queue_has_work(q)) {
+		return 0;
+	}
+	q->n_done++;
+	if (q->n_done == q->n_until_stop) {
+		loop_stop(q->env->loop);
+	}
+	return 1;
+}
+
+static bool queue_arm(void *priv)
+{
+	struct queue *q = priv;
+
+	q->n_arms++;
+	__atomic_add_fetch(&q->n_added, q->n_in_arm, __ATOMIC_RELAXED);
+	q->n_in_arm = 0;
+	__atomic_store_n(&q->wants_kicks, 1, __ATOMIC_SEQ_CST);
+	return queue_has_work(q);
+}
+
+static void queue_add(struct queue *q)
+{
+	__atomic_add_fetch(&q->n_added, 1, __ATOMIC_SEQ_CST);
+	if (__atomic_load_n(&q->wants_kicks, __ATOMIC_SEQ_CST)) {
+		write_one(q->fd);
+	}
+}
+
+static void queue_kicked(void *priv, unsigned int events)
+{
+	loop_poller_wake(&((struct queue *)priv)->poller);
+}
+
+static void queue_init(struct queue *q, struct env *env, uint32_t max_poll_us)
+{
+	*q = (struct queue){
+		.env = env,
+		.poller = { .poll = queue_poll,
+			    .arm = queue_arm,
+			    .priv = q,
+			    .max_poll_us = max_poll_us },
+		.fd = new_eventfd(0),
+		.wants_kicks = 1,
+	};
+	loop_poller_add(env->loop, &q->poller);
+	assert_int_equal(loop_watch_new(env->loop, q->fd, LOOP_IN | LOOP_EDGE,
+					queue_kicked, q, &q->watch),
+			 0);
+}
+
+static void queue_fini(struct queue *q)
+{
+	loop_watch_free(q->watch);
+	loop_poller_del(&q->poller);
+	close(q->fd);
+}
+
+static void run_for(struct env *env, uint64_t ns)
+{
+	struct loop_timer stop;
+
+	loop_timer_init(&stop, env->loop, stop_loop, env->loop);
+	assert_int_equal(loop_timer_set(&stop, ns), 0);
+	assert_int_equal(loop_run(env->loop), 0);
+}
+
+static void test_poller_sleeps_until_it_is_woken(void **state)
+{
+	struct queue q;
+	struct env env;
+
+	env_init(&env, state);
+	queue_init(&q, &env, 0);
+	q.n_added = 3;
+	run_for(&env, 2 * MS);
+	assert_int_equal(q.n_polls, 0);
+	loop_poller_wake(&q.poller);
+	loop_poller_wake(&q.poller); /* no effect */
+	run_for(&env, 2 * MS);
+	assert_int_equal(q.n_polls, 4); /* one in vain */
+	assert_int_equal(q.n_done, 3);
+	assert_int_equal(q.n_arms, 1);
+	assert_false(q.poller.is_active);
+	queue_fini(&q);
+	env_fini(&env);
+}
+
+static void test_poller_that_finds_work_when_armed_goes_on(void **state)
+{
+	struct queue q;
+	struct env env;
+
+	env_init(&env, state);
+	queue_init(&q, &env, 0);
+	q.n_in_arm = 2;
+	loop_poller_wake(&q.poller);
+	run_for(&env, 2 * MS);
+	assert_int_equal(q.n_polls, 4);
+	assert_int_equal(q.n_done, 2);
+	assert_int_equal(q.n_arms, 2);
+	queue_fini(&q);
+	env_fini(&env);
+}
+
+static void test_poller_polls_for_its_time_then_sleeps(void **state)
+{
+	struct queue q;
+	struct env env;
+
+	env_init(&env, state);
+	queue_init(&q, &env, 1000);
+	loop_poller_wake(&q.poller);
+	run_for(&env, 20 * MS);
+	assert_true(q.n_polls >= 1);
+	assert_int_equal(q.n_arms, 1);
+	assert_false(q.poller.is_active);
+	queue_fini(&q);
+	env_fini(&env);
+}
+
+struct busy {
+	struct env *env;
+	struct loop_poller poller;
+	struct loop_work work;
+	struct loop_timer timer;
+	struct loop_watch *watch;
+	int fd;
+	unsigned int seen; /* bits: call, timer, watch */
+};
+
+static void busy_saw(struct busy *busy, unsigned int what)
+{
+	busy->seen |= what;
+	if (busy->seen == 7) {
+		loop_stop(busy->env->loop);
+	}
+}
+
+static void busy_called(void *priv)
+{
+	busy_saw(priv, 1);
+}
+
+static void busy_timed(void *priv)
+{
+	busy_saw(priv, 2);
+}
+
+static void busy_ready(void *priv, unsigned int events)
+{
+	struct busy *busy = priv;
+
+	busy_saw(busy, 4);
+	busy->watch = loop_watch_free(busy->watch);
+}
+
+static unsigned int busy_poll(void *priv)
+{
+	return 32;
+}
+
+static bool busy_arm(void *priv)
+{
+	fail_msg("a poller that finds work is never armed");
+	return false;
+}
+
+static void test_busy_poller_leaves_time_for_all_else(void **state)
+{
+	struct busy busy = { .fd = new_eventfd(1) };
+	struct env env;
+
+	env_init(&env, state);
+	busy.env = &env;
+	busy.poller.poll = busy_poll;
+	busy.poller.arm = busy_arm;
+	loop_poller_add(env.loop, &busy.poller);
+	loop_poller_wake(&busy.poller);
+	busy.work = (struct loop_work){ .fn = busy_called, .priv = &busy };
+	loop_call(env.loop, &busy.work);
+	loop_timer_init(&busy.timer, env.loop, busy_timed, &busy);
+	/* long after the first look at descriptors */
+	assert_int_equal(loop_timer_set(&busy.timer, MS / 5), 0);
+	assert_int_equal(loop_watch_new(env.loop, busy.fd, LOOP_IN, busy_ready,
+					&busy, &busy.watch),
+			 0);
+	assert_int_equal(loop_run(env.loop), 0);
+	assert_int_equal(busy.seen, 7);
+	assert_true(busy.poller.is_active);
+	loop_poller_del(&busy.poller);
+	close(busy.fd);
+	env_fini(&env);
+}
+
+struct doomed {
+	struct loop *loop;
+	struct loop_poller *pollers; /* of three */
+	unsigned int n_polls, n_arms;
+	unsigned int n_found; /* what poll() says */
+};
+
+static void delete_all(struct doomed *doomed)
+{
+	for (unsigned int i = 0; i < 3; i++) {
+		loop_poller_del(&doomed->pollers[i]);
+	}
+	free(doomed->pollers);
+	doomed->pollers = NULL;
+	loop_stop(doomed->loop);
+}
+
+static unsigned int poll_and_delete(void *priv)
+{
+	struct doomed *doomed = priv;
+
+	doomed->n_polls++;
+	delete_all(doomed);
+	return doomed->n_found;
+}
+
+static unsigned int poll_in_vain(void *priv)
+{
+	return 0;
+}
+
+static bool arm_and_delete(void *priv)
+{
+	struct doomed *doomed = priv;
+
+	doomed->n_arms++;
+	delete_all(doomed);
+	return doomed->n_found > 0;
+}
+
+static void run_doomed(struct env *env, struct doomed *doomed,
+		       unsigned int (*poll)(void *priv))
+{
+	doomed->loop = env->loop;
+	doomed->pollers = calloc(3, sizeof(*doomed->pollers));
+	assert_non_null(doomed->pollers);
+	for (unsigned int i = 0; i < 3; i++) {
+		doomed->pollers[i].poll = poll;
+		doomed->pollers[i].arm = arm_and_delete;
+		doomed->pollers[i].priv = doomed;
+		loop_poller_add(env->loop, &doomed->pollers[i]);
+		loop_poller_wake(&doomed->pollers[i]);
+	}
+	assert_int_equal(loop_run(env->loop), 0);
+	assert_null(doomed->pollers);
+}
+
+static void test_pollers_deleted_by_poll_or_arm_are_not_called(void **state)
+{
+	struct env env;
+
+	env_init(&env, state);
+	for (unsigned int n_found = 0; n_found < 2; n_found++) {
+		struct doomed in_poll = { .n_found = n_found };
+		struct doomed in_arm = { .n_found = n_found };
+
+		run_doomed(&env, &in_poll, poll_and_delete);
+		assert_int_equal(in_poll.n_polls, 1);
+		assert_int_equal(in_poll.n_arms, 0);
+		run_doomed(&env, &in_arm, poll_in_vain);
+		assert_int_equal(in_arm.n_arms, 1);
+	}
+	env_fini(&env);
+}
+
+#define N_ITEMS 50000
+
+static void *fill_queue(void *arg)
+{
+	for (unsigned int i = 0; i < N_ITEMS; i++) {
+		queue_add(arg);
+	}
+	return NULL;
+}
+
+static void check_no_kick_is_lost(void **state, uint32_t max_poll_us)
+{
+	pthread_t thread;
+	struct queue q;
+	struct env env;
+
+	env_init(&env, state);
+	queue_init(&q, &env, max_poll_us);
+	q.n_until_stop = N_ITEMS;
+	assert_int_equal(pthread_create(&thread, NULL, fill_queue, &q), 0);
+	assert_int_equal(loop_run(env.loop), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(q.n_done, N_ITEMS);
+	queue_fini(&q);
+	env_fini(&env);
+}
+
+static void test_no_kick_is_lost_while_a_poller_goes_to_sleep(void **state)
+{
+	check_no_kick_is_lost(state, 0);
+	check_no_kick_is_lost(state, 3);
+	check_no_kick_is_lost(state, 1000);
+}
+
+static void test_poll_time_grows_when_it_pays(void **state)
+{
+	const uint64_t max = 32000;
+	uint64_t poll_ns = 0;
+
+	/* work each 20 us: longer, until polling catches it */
+	for (int i = 0; i < 4; i++) {
+		poll_ns =
+			loop_poll_ns_after_sleep(poll_ns, 20000 - poll_ns, max);
+	}
+	assert_int_equal(poll_ns, 16000);
+	poll_ns = loop_poll_ns_after_sleep(poll_ns, 4000, max);
+	assert_int_equal(poll_ns, max);
+	/* found in time: as it is, or longer when it was close */
+	assert_int_equal(loop_poll_ns_after_find(16000, 8000, max), 16000);
+	assert_int_equal(loop_poll_ns_after_find(8000, 4001, max), 16000);
+	assert_int_equal(loop_poll_ns_after_find(max, max, max), max);
+	/* never when the user wants none */
+	assert_int_equal(loop_poll_ns_after_sleep(0, 0, 0), 0);
+	assert_int_equal(loop_poll_ns_after_find(0, 0, 0), 0);
+}
+
+static void test_poll_time_shrinks_to_0_when_it_does_not_pay(void **state)
+{
+	const uint64_t max = 32000;
+	uint64_t poll_ns = max;
+
+	for (int i = 0; i < 5; i++) {
+		assert_true(poll_ns > 0);
+		poll_ns = loop_poll_ns_after_sleep(poll_ns, max, max);
+	}
+	assert_int_equal(poll_ns, 0);
+}
+
+struct ticker {
+	struct queue *q;
+	struct loop_timer timer;
+	unsigned int n_left;
+};
+
+static void tick(void *priv)
+{
+	struct ticker *ticker = priv;
+
+	queue_add(ticker->q);
+	if (--ticker->n_left > 0) {
+		assert_int_equal(loop_timer_set(&ticker->timer, MS / 10), 0);
+	} else {
+		loop_stop(ticker->q->env->loop);
+	}
+}
+
+static void test_poller_learns_to_catch_steady_work(void **state)
+{
+	struct ticker ticker = { .n_left = 50 };
+	struct queue q;
+	struct env env;
+
+	env_init(&env, state);
+	queue_init(&q, &env, 1000000);
+	ticker.q = &q;
+	loop_timer_init(&ticker.timer, env.loop, tick, &ticker);
+	assert_int_equal(loop_timer_set(&ticker.timer, 0), 0);
+	assert_int_equal(loop_run(env.loop), 0);
+	/* Each wake was within a second of the sleep, so each lengthened the
+	 * polling time, until the work came while it polled. */
+	assert_true(q.poller.poll_ns >= MS / 20);
+	assert_true(q.n_arms < 50);
+	queue_fini(&q);
+	env_fini(&env);
+}
+
+static void add_to_queue(void *priv)
+{
+	queue_add(priv);
+}
+
+static void test_idle_poller_costs_nothing_after_work(void **state)
+{
+	struct queue q;
+	struct env env;
+
+	env_init(&env, state);
+	queue_init(&q, &env, 50);
+	assert_int_equal(loop_start(env.loop), 0);
+	for (int i = 0; i < 1000; i++) {
+		loop_call_wait(env.loop, add_to_queue, &q);
+	}
+	wait_for_a_while(); /* to be asleep again after at most 50 us */
+	assert_idle(env.loop);
+	loop_stop(env.loop);
+	assert_int_equal(q.n_done, 1000);
+	queue_fini(&q);
+	env_fini(&env);
+}
+
+/* Memory. All allocations of loop/ come by here (-Wl,--wrap). */
+
+static struct {
+	unsigned int n_allocs;
+	unsigned int fail_at; /* 0: never */
+} memory;
+
+void *__real_calloc(size_t n, size_t size);
+void *__real_malloc(size_t size);
+void *__real_realloc(void *p, size_t size);
+void *__wrap_calloc(size_t n, size_t size);
+void *__wrap_malloc(size_t size);
+void *__wrap_realloc(void *p, size_t size);
+
+static bool may_alloc(void)
+{
+	return __atomic_add_fetch(&memory.n_allocs, 1, __ATOMIC_RELAXED) !=
+	       memory.fail_at;
+}
+
+void *__wrap_calloc(size_t n, size_t size)
+{
+	return may_alloc() ? __real_calloc(n, size) : NULL;
+}
+
+void *__wrap_malloc(size_t size)
+{
+	return may_alloc() ? __real_malloc(size) : NULL;
+}
+
+void *__wrap_realloc(void *p, size_t size)
+{
+	return may_alloc() ? __real_realloc(p, size) : NULL;
+}
+
+#define N_BUSY	  50
+#define N_ROUNDS  20000
+#define N_WARM_UP 1000
+
+/* Timers that set themselves, a call that queues itself, and watches of
+ * eventfds that the timers write and the watches read. */
+struct steady {
+	struct env env;
+	struct loop_timer timers[N_BUSY];
+	struct watched watched[N_BUSY];
+	struct loop_work work;
+	struct queue queue;
+	unsigned int n_rounds;
+	unsigned int n_allocs_before;
+};
+
+struct steady_timer {
+	struct steady *steady;
+	unsigned int idx;
+};
+
+static void steady_timed(void *priv)
+{
+	struct steady_timer *t = priv;
+	struct steady *steady = t->steady;
+
+	write_one(steady->watched[t->idx].fd);
+	queue_add(&steady->queue);
+	assert_int_equal(loop_timer_set(&steady->timers[t->idx],
+					(t->idx % 7) * 1000),
+			 0);
+}
+
+static void steady_called(void *priv)
+{
+	struct steady *steady = priv;
+
+	steady->n_rounds++;
+	if (steady->n_rounds == N_WARM_UP) {
+		steady->n_allocs_before = memory.n_allocs;
+	} else if (steady->n_rounds == N_ROUNDS) {
+		loop_stop(steady->env.loop);
+		return;
+	}
+	loop_call(steady->env.loop, &steady->work);
+}
+
+static void steady_ready(void *priv, unsigned int events)
+{
+	struct watched *w = priv;
+	uint64_t count;
+
+	assert_int_equal(read(w->fd, &count, sizeof(count)), sizeof(count));
+	w->n_calls++;
+}
+
+static void steady_init(struct steady *steady, struct steady_timer *timers)
+{
+	struct loop *loop = steady->env.loop;
+
+	queue_init(&steady->queue, &steady->env, 20);
+	for (unsigned int i = 0; i < N_BUSY; i++) {
+		timers[i] = (struct steady_timer){ steady, i };
+		watch_fd(&steady->watched[i], &steady->env, new_eventfd(0),
+			 LOOP_IN, steady_ready);
+		loop_timer_init(&steady->timers[i], loop, steady_timed,
+				&timers[i]);
+		assert_int_equal(loop_timer_set(&steady->timers[i], 0), 0);
+	}
+	steady->work = (struct loop_work){ steady_called, steady };
+	loop_call(loop, &steady->work);
+}
+
+static void test_nothing_is_allocated_once_set_up(void **state)
+{
+	struct steady_timer timers[N_BUSY];
+	static struct steady steady;
+	unsigned int n_before = memory.n_allocs;
+
+	memset(&steady, 0, sizeof(steady));
+	env_init(&steady.env, state);
+	steady_init(&steady, timers);
+	assert_true(memory.n_allocs > n_before); /* they are counted */
+	assert_int_equal(loop_run(steady.env.loop), 0);
+	assert_int_equal(memory.n_allocs, steady.n_allocs_before);
+	assert_true(steady.queue.n_done > 100);
+	for (unsigned int i = 0; i < N_BUSY; i++) {
+		assert_true(steady.watched[i].n_calls > 1);
+		loop_timer_cancel(&steady.timers[i]);
+		loop_watch_free(steady.watched[i].watch);
+		close(steady.watched[i].fd);
+	}
+	queue_fini(&steady.queue);
+	env_fini(&steady.env);
+}
+
+/* Return: 0, or the first error: -ENOMEM. Leaves nothing behind. */
+static int set_up_all(int fd)
+{
+	struct sim_options options = { .seed = 1 };
+	struct loop_watch *watch = NULL;
+	struct loop *loops[2] = { NULL };
+	struct sim *sim = NULL;
+	struct loop_timer t;
+	int rc = sim_new(&options, &sim);
+
+	rc = rc < 0 ? rc : sim_loop_new(sim, "sim", &loops[0]);
+	rc = rc < 0 ? rc : loop_new("epoll", &loops[1]);
+	for (int i = 0; i < 2 && rc == 0; i++) {
+		rc = loop_watch_new(loops[i], fd, LOOP_IN, record_and_stop,
+				    NULL, &watch);
+		watch = loop_watch_free(watch);
+		if (rc == 0) {
+			loop_timer_init(&t, loops[i], stop_loop, loops[i]);
+			rc = loop_timer_set(&t, 0);
+			loop_timer_cancel(&t);
+		}
+	}
+	loop_free(loops[0]);
+	loop_free(loops[1]);
+	sim_free(sim);
+	return rc;
+}
+
+static void test_every_allocation_may_fail(void **state)
+{
+	int fd = new_eventfd(0);
+	unsigned int n_failed = 0;
+	int rc;
+
+	do {
+		memory.n_allocs = 0;
+		memory.fail_at = n_failed + 1;
+		rc = set_up_all(fd);
+		memory.fail_at = 0;
+		n_failed += rc < 0;
+		assert_true(rc == 0 || rc == -ENOMEM);
+	} while (rc < 0);
+	/* sim, two loops, and for each a watch and a timer; the simulated one
+	 * has room for watches besides */
+	assert_int_equal(n_failed, 1 + 2 + 2 * 2 + 1);
+	close(fd);
+}
+
+#define ON(backend, test)                                                    \
+	{                                                                    \
+#test "[" #backend "]", test, NULL, NULL, (void *)&(backend) \
+	}
+#define ON_ALL(test) ON(on_epoll, test), ON(on_sim, test), ON(on_slow_sim, test)
 
 static const struct CMUnitTest tests[] = {
-	FOR_EACH_BACKEND(test_timers_run_in_order_of_their_times),
-	FOR_EACH_BACKEND(test_timer_set_by_its_callback_lets_others_run),
-	FOR_EACH_BACKEND(test_timer_cancelled_by_another_does_not_run),
-	FOR_EACH_BACKEND(test_timer_never_due_does_not_overflow),
-	FOR_EACH_BACKEND(test_many_timers_set_and_cancelled_at_random),
-	FOR_EACH_BACKEND(test_watch_tells_in_out_and_hup),
-	FOR_EACH_BACKEND(test_watch_of_a_regular_file_is_eperm),
-	FOR_EACH_BACKEND(test_watch_freed_by_another_is_not_called),
-	FOR_EACH_BACKEND(test_watch_muted_by_another_is_not_called),
-	FOR_EACH_BACKEND(test_edge_watch_fires_at_once_and_once_a_write),
-	FOR_EACH_BACKEND(test_thousands_of_watches_all_run),
-	FOR_EACH_BACKEND(test_calls_run_in_order_once_each),
-	FOR_EACH_BACKEND(test_call_queued_by_itself_lets_others_run),
-	FOR_EACH_BACKEND(test_stop_runs_what_is_queued),
+	ON_ALL(test_timers_run_in_order_of_their_times),
+	ON_ALL(test_timer_set_by_its_callback_lets_others_run),
+	ON_ALL(test_timer_cancelled_by_another_does_not_run),
+	ON_ALL(test_timer_never_due_does_not_overflow),
+	ON_ALL(test_many_timers_set_and_cancelled_at_random),
+	ON_ALL(test_watch_tells_in_out_and_hup),
+	ON_ALL(test_watch_of_a_regular_file_is_eperm),
+	ON_ALL(test_watch_freed_by_another_is_not_called),
+	ON_ALL(test_watch_muted_by_another_is_not_called),
+	ON_ALL(test_edge_watch_fires_at_once_and_once_a_write),
+	ON_ALL(test_thousands_of_watches_all_run),
+	ON_ALL(test_calls_run_in_order_once_each),
+	ON_ALL(test_call_queued_by_itself_lets_others_run),
+	ON_ALL(test_stop_runs_what_is_queued),
+	ON_ALL(test_poller_sleeps_until_it_is_woken),
+	ON_ALL(test_poller_that_finds_work_when_armed_goes_on),
+	ON_ALL(test_poller_polls_for_its_time_then_sleeps),
+	ON_ALL(test_busy_poller_leaves_time_for_all_else),
+	ON_ALL(test_pollers_deleted_by_poll_or_arm_are_not_called),
+	ON_ALL(test_nothing_is_allocated_once_set_up),
+	ON(on_epoll, test_two_loops_that_wait_for_each_other_abort),
+	ON(on_sim, test_two_loops_that_wait_for_each_other_abort),
 	cmocka_unit_test(test_edge_watch_fires_after_the_last_write),
 	cmocka_unit_test(test_calls_of_many_threads_keep_each_ones_order),
 	cmocka_unit_test(test_call_wait_runs_in_the_owner),
@@ -861,6 +1561,12 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_stop_before_run_ends_the_run_at_once),
 	cmocka_unit_test(test_run_is_stopped_by_another_thread),
 	cmocka_unit_test(test_idle_loop_sleeps),
+	cmocka_unit_test(test_no_kick_is_lost_while_a_poller_goes_to_sleep),
+	cmocka_unit_test(test_poll_time_grows_when_it_pays),
+	cmocka_unit_test(test_poll_time_shrinks_to_0_when_it_does_not_pay),
+	cmocka_unit_test(test_poller_learns_to_catch_steady_work),
+	cmocka_unit_test(test_idle_poller_costs_nothing_after_work),
+	cmocka_unit_test(test_every_allocation_may_fail),
 };
 
 TEST_MAIN("loop")
