@@ -21,6 +21,7 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "lib/oom.h"
 #include "lib/test.h"
 #include "loop/loop_internal.h"
 
@@ -1346,40 +1347,7 @@ static void test_idle_poller_costs_nothing_after_work(void **state)
 	env_fini(&env);
 }
 
-/* Memory. All allocations of loop/ come by here (-Wl,--wrap). */
-
-static struct {
-	unsigned int n_allocs;
-	unsigned int fail_at; /* 0: never */
-} memory;
-
-void *__real_calloc(size_t n, size_t size);
-void *__real_malloc(size_t size);
-void *__real_realloc(void *p, size_t size);
-void *__wrap_calloc(size_t n, size_t size);
-void *__wrap_malloc(size_t size);
-void *__wrap_realloc(void *p, size_t size);
-
-static bool may_alloc(void)
-{
-	return __atomic_add_fetch(&memory.n_allocs, 1, __ATOMIC_RELAXED) !=
-	       memory.fail_at;
-}
-
-void *__wrap_calloc(size_t n, size_t size)
-{
-	return may_alloc() ? __real_calloc(n, size) : NULL;
-}
-
-void *__wrap_malloc(size_t size)
-{
-	return may_alloc() ? __real_malloc(size) : NULL;
-}
-
-void *__wrap_realloc(void *p, size_t size)
-{
-	return may_alloc() ? __real_realloc(p, size) : NULL;
-}
+/* Memory */
 
 #define N_BUSY	  50
 #define N_ROUNDS  20000
@@ -1394,7 +1362,7 @@ struct steady {
 	struct loop_work work;
 	struct queue queue;
 	unsigned int n_rounds;
-	unsigned int n_allocs_before;
+	void **state;
 };
 
 struct steady_timer {
@@ -1420,8 +1388,9 @@ static void steady_called(void *priv)
 
 	steady->n_rounds++;
 	if (steady->n_rounds == N_WARM_UP) {
-		steady->n_allocs_before = memory.n_allocs;
+		oom_begin();
 	} else if (steady->n_rounds == N_ROUNDS) {
+		oom_end();
 		loop_stop(steady->env.loop);
 		return;
 	}
@@ -1454,44 +1423,53 @@ static void steady_init(struct steady *steady, struct steady_timer *timers)
 	loop_call(loop, &steady->work);
 }
 
-static void test_nothing_is_allocated_once_set_up(void **state)
+static int run_steady(void *priv)
 {
 	struct steady_timer timers[N_BUSY];
-	static struct steady steady;
-	unsigned int n_before = memory.n_allocs;
+	struct steady *steady = priv;
 
-	memset(&steady, 0, sizeof(steady));
-	env_init(&steady.env, state);
-	steady_init(&steady, timers);
-	assert_true(memory.n_allocs > n_before); /* they are counted */
-	assert_int_equal(loop_run(steady.env.loop), 0);
-	assert_int_equal(memory.n_allocs, steady.n_allocs_before);
-	assert_true(steady.queue.n_done > 100);
+	steady->n_rounds = 0;
+	env_init(&steady->env, steady->state);
+	steady_init(steady, timers);
+	assert_int_equal(loop_run(steady->env.loop), 0);
+	assert_int_equal(steady->n_rounds, N_ROUNDS);
+	assert_true(steady->queue.n_done > 100);
 	for (unsigned int i = 0; i < N_BUSY; i++) {
-		assert_true(steady.watched[i].n_calls > 1);
-		loop_timer_cancel(&steady.timers[i]);
-		loop_watch_free(steady.watched[i].watch);
-		close(steady.watched[i].fd);
+		assert_true(steady->watched[i].n_calls > 1);
+		loop_timer_cancel(&steady->timers[i]);
+		loop_watch_free(steady->watched[i].watch);
+		close(steady->watched[i].fd);
 	}
-	queue_fini(&steady.queue);
-	env_fini(&steady.env);
+	queue_fini(&steady->queue);
+	env_fini(&steady->env);
+	return 0;
 }
 
-/* Return: 0, or the first error: -ENOMEM. Leaves nothing behind. */
-static int set_up_all(int fd)
+static void test_nothing_is_allocated_once_set_up(void **state)
+{
+	static struct steady steady;
+
+	steady.state = state;
+	/* no allocation came by that could have failed */
+	assert_int_equal(oom_check(run_steady, &steady), 0);
+}
+
+static int set_up_all(void *priv)
 {
 	struct sim_options options = { .seed = 1 };
 	struct loop_watch *watch = NULL;
 	struct loop *loops[2] = { NULL };
 	struct sim *sim = NULL;
 	struct loop_timer t;
-	int rc = sim_new(&options, &sim);
+	int rc;
 
+	oom_begin();
+	rc = sim_new(&options, &sim);
 	rc = rc < 0 ? rc : sim_loop_new(sim, "sim", &loops[0]);
 	rc = rc < 0 ? rc : loop_new("epoll", &loops[1]);
 	for (int i = 0; i < 2 && rc == 0; i++) {
-		rc = loop_watch_new(loops[i], fd, LOOP_IN, record_and_stop,
-				    NULL, &watch);
+		rc = loop_watch_new(loops[i], *(int *)priv, LOOP_IN,
+				    record_and_stop, NULL, &watch);
 		watch = loop_watch_free(watch);
 		if (rc == 0) {
 			loop_timer_init(&t, loops[i], stop_loop, loops[i]);
@@ -1499,6 +1477,7 @@ static int set_up_all(int fd)
 			loop_timer_cancel(&t);
 		}
 	}
+	oom_end();
 	loop_free(loops[0]);
 	loop_free(loops[1]);
 	sim_free(sim);
@@ -1508,20 +1487,10 @@ static int set_up_all(int fd)
 static void test_every_allocation_may_fail(void **state)
 {
 	int fd = new_eventfd(0);
-	unsigned int n_failed = 0;
-	int rc;
 
-	do {
-		memory.n_allocs = 0;
-		memory.fail_at = n_failed + 1;
-		rc = set_up_all(fd);
-		memory.fail_at = 0;
-		n_failed += rc < 0;
-		assert_true(rc == 0 || rc == -ENOMEM);
-	} while (rc < 0);
 	/* sim, two loops, and for each a watch and a timer; the simulated one
 	 * has room for watches besides */
-	assert_int_equal(n_failed, 1 + 2 + 2 * 2 + 1);
+	assert_int_equal(oom_check(set_up_all, &fd), 1 + 2 + 2 * 2 + 1);
 	close(fd);
 }
 
