@@ -17,7 +17,7 @@ static __thread struct {
 	char text[ERR_TEXT_MAX];
 } last;
 
-int err(int code, const char *fmt, ...)
+void err_set(int code, const char *fmt, ...)
 {
 	int saved_errno = errno;
 	va_list ap;
@@ -28,7 +28,6 @@ int err(int code, const char *fmt, ...)
 	va_end(ap);
 	last.code = code;
 	errno = saved_errno;
-	return code;
 }
 
 int err_context(int code, const char *fmt, ...)
@@ -44,9 +43,11 @@ int err_context(int code, const char *fmt, ...)
 	va_start(ap, fmt);
 	n = vsnprintf(last.text, sizeof(last.text), fmt, ap);
 	va_end(ap);
-	if (n >= 0 && (size_t)n < sizeof(last.text)) {
-		(void)snprintf(last.text + n, sizeof(last.text) - (size_t)n,
-			       ": %s", old);
+	/* What does not fit is cut off, as everywhere in this file. */
+	if (n >= 0 && (size_t)n < sizeof(last.text) &&
+	    snprintf(last.text + n, sizeof(last.text) - (size_t)n, ": %s",
+		     old) < 0) {
+		last.text[n] = '\0';
 	}
 	last.code = code;
 	return code;

@@ -23,14 +23,27 @@
 
 #define ERR_TEXT_MAX 256
 
+/* The function under err(). */
+void err_set(int code, const char *fmt, ...) _printf_(2, 3);
+
 /**
  * err() - set this thread's error message
  * @code: a negative errno
  * @fmt: printf format of one line that says what to do next
  *
+ * A macro, so that the compiler knows the result to be negative: what a
+ * function gives out on success would seem uninitialized to its callers.
+ *
  * Return: @code
  */
-int err(int code, const char *fmt, ...) _printf_(2, 3);
+#define err(code, ...)                           \
+	({                                       \
+		int err_code_ = (code);          \
+		err_set(err_code_, __VA_ARGS__); \
+		if (err_code_ >= 0)              \
+			__builtin_unreachable(); \
+		err_code_;                       \
+	})
 
 /**
  * err_context() - put words in front of this thread's error message

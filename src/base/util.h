@@ -21,17 +21,18 @@
 
 #define BIT_ULL(n) (1ULL << (n))
 
-#define min_of(a, b)                    \
-	({                              \
-		__typeof__(a) a_ = (a); \
-		__typeof__(b) b_ = (b); \
-		a_ < b_ ? a_ : b_;      \
+/* Named apart, so that one may stand inside the other. */
+#define min_of(a, b)                               \
+	({                                         \
+		__typeof__(a) min_a_ = (a);        \
+		__typeof__(b) min_b_ = (b);        \
+		min_a_ < min_b_ ? min_a_ : min_b_; \
 	})
-#define max_of(a, b)                    \
-	({                              \
-		__typeof__(a) a_ = (a); \
-		__typeof__(b) b_ = (b); \
-		a_ > b_ ? a_ : b_;      \
+#define max_of(a, b)                               \
+	({                                         \
+		__typeof__(a) max_a_ = (a);        \
+		__typeof__(b) max_b_ = (b);        \
+		max_a_ > max_b_ ? max_a_ : max_b_; \
 	})
 
 static inline bool is_pow2(uint64_t v)
