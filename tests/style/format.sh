@@ -9,8 +9,7 @@ cd "$(dirname "$(realpath "$0")")/../.."
 
 for tool in clang-format-14 clang-format; do
 	if "$tool" --version 2>/dev/null | grep 'version 14\.' >/dev/null; then
-		find src include tests fuzz bench examples -name '*.[ch]' \
-			2>/dev/null | sort |
+		find . -name 'build*' -prune -o -name '*.[ch]' -print | sort |
 			xargs -r "$tool" --dry-run --Werror
 		exit
 	fi
