@@ -7,9 +7,9 @@
  * A round is: wait or look for descriptors, read the clock, run the watches
  * that are ready, the calls that are queued, the timers that are due, then the
  * pollers. While a poller is active the loop does not wait, and even looking
- * at descriptors (a system call) is left out until LOOK_NS have passed, so
+ * at descriptors (a system call) is left out until BUSY_LOOK_NS have passed, so
  * that control stays prompt and polling cheap; calls are seen at once, at the
- * price of a load.
+ * price of a load. When polling is in vain there is time to look more often.
  *
  * Calls are a stack that any thread pushes to with one compare-and-swap. The
  * owner takes all of it at once and turns it round, so that they run in the
@@ -37,8 +37,10 @@
 #include "base/err.h"
 #include "loop/loop_internal.h"
 
-/* How old the knowledge about descriptors may get while pollers are busy. */
-#define LOOK_NS 50000
+/* How old the knowledge about descriptors may get while pollers find work, and
+ * while they do not. */
+#define BUSY_LOOK_NS 50000
+#define IDLE_LOOK_NS 5000
 
 /* Polling without a look at the clock: so many passes, or so much work. */
 #define PASSES_MAX 16
@@ -349,12 +351,14 @@ static void poll_for_a_while(struct loop *loop)
 			break;
 		}
 	}
+	loop->is_busy = n_work > 0;
 }
 
 static int run_round(struct loop *loop)
 {
+	uint64_t look_ns = loop->is_busy ? BUSY_LOOK_NS : IDLE_LOOK_NS;
 	bool must_look = list_is_empty(&loop->active_pollers) ||
-			 loop->now_ns - loop->looked_ns >= LOOK_NS;
+			 loop->now_ns - loop->looked_ns >= look_ns;
 	int rc = 0;
 
 	if (must_look) {

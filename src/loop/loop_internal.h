@@ -84,6 +84,7 @@ struct loop {
 	/* owner only */
 	uint64_t now_ns;
 	uint64_t looked_ns; /* when wait() was last called */
+	bool is_busy; /* pollers found work in the last round */
 	struct loop_work *taken_calls; /* off the stack, the oldest first */
 	struct list watches;
 	struct loop_timers timers;
