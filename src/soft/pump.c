@@ -1,0 +1,209 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The pump: the data path of every software device, from kick to call.
+ *
+ * Theory of operation
+ *
+ *   kick eventfd --> pump_kicked --> the poller is awake
+ *   poller       --> pump_poll: fetch a burst
+ *                               class->submit(burst)   ... soft_complete()
+ *                               publish each queue that got completions
+ *                               decide the call, once a queue
+ *   nothing left --> pump_arm:  kicks on, one more look, sleep
+ *
+ * One worker thread does all of it: no lock, no allocation, no other thread.
+ * System calls: one write of the call eventfd a burst, when the driver asked
+ * for it. The kick eventfd is never read: it is watched edge-triggered, so that
+ * its counter stays for whoever takes the notifier back (QEMU does).
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include <assert.h>
+#include <errno.h>
+#include <unistd.h>
+
+#include "soft/soft_internal.h"
+
+void pump_signal(const struct vdpa_callback *cb)
+{
+	if (cb->trigger_fd >= 0) {
+		uint64_t one = 1;
+
+		/* EAGAIN: the counter is full, so the driver was told. Any
+		 * other failure is a descriptor of the client's that does not
+		 * work, and its own loss. */
+		(void)!write(cb->trigger_fd, &one, sizeof(one));
+	} else if (cb->callback) {
+		cb->callback(cb->priv);
+	}
+}
+
+/* Shows the driver what the last burst completed, in whichever queue. */
+static void publish_queue(struct soft_vq *q)
+{
+	if (!q->is_dirty) {
+		return;
+	}
+	q->is_dirty = false;
+	if (vq_publish(q->vq)) {
+		pump_signal(&q->cb);
+	}
+}
+
+static void publish_all(struct soft_vq *q)
+{
+	struct soft_dev *dev = q->dev;
+
+	if (!dev->class->is_single_worker) {
+		publish_queue(q);
+		return;
+	}
+	for (uint32_t i = 0; i < dev->vdev.nvqs; i++) {
+		publish_queue(&dev->vqs[i]);
+	}
+}
+
+void pump_broken(struct soft_vq *q)
+{
+	if (__atomic_exchange_n(&q->is_broken, true, __ATOMIC_RELAXED)) {
+		return;
+	}
+	pump_signal(&q->config_cb);
+}
+
+static unsigned int pump_budget(struct soft_vq *q)
+{
+	struct soft_dev *dev = q->dev;
+
+	return dev->class->budget ? dev->class->budget(dev, q->idx)
+				  : SOFT_BURST;
+}
+
+static unsigned int pump_poll(void *priv)
+{
+	struct soft_vq *q = priv;
+	struct vq_chain *chains[SOFT_BURST];
+	unsigned int max = min_of(pump_budget(q), (unsigned int)SOFT_BURST);
+	int n;
+
+	if (max == 0) {
+		return 0;
+	}
+	n = vq_fetch(q->vq, chains, max);
+	if (n == -EPROTO) {
+		pump_broken(q);
+	}
+	if (n <= 0) {
+		return 0; /* ring not mapped yet: a new map wakes us */
+	}
+	q->dev->class->submit(q->dev, q->idx, chains, (unsigned int)n);
+	publish_all(q);
+	return (unsigned int)n;
+}
+
+static bool pump_arm(void *priv)
+{
+	struct soft_vq *q = priv;
+
+	return vq_enable_kick(q->vq) && pump_budget(q) > 0;
+}
+
+void pump_kicked(void *priv, unsigned int events)
+{
+	struct soft_vq *q = priv;
+
+	(void)events;
+	if (vq_is_started(q->vq) && !q->is_passive) {
+		loop_poller_wake(&q->poller);
+	}
+}
+
+void pump_init(struct soft_vq *q)
+{
+	q->poller = (struct loop_poller){
+		.poll = pump_poll,
+		.arm = pump_arm,
+		.priv = q,
+		.max_poll_us = q->dev->max_poll_us,
+	};
+}
+
+void pump_start(struct soft_vq *q)
+{
+	if (q->is_passive) {
+		vq_disable_kick(q->vq);
+	} else {
+		loop_poller_add(q->worker, &q->poller);
+	}
+	/* Chains may be there already, also those whose kick came too early. */
+	pump_wake_all(q->dev, q->worker);
+}
+
+void pump_stop(struct soft_vq *q)
+{
+	if (!q->is_passive) {
+		loop_poller_del(&q->poller);
+	}
+	publish_queue(q);
+}
+
+void pump_wake_all(struct soft_dev *dev, struct loop *worker)
+{
+	for (uint32_t i = 0; i < dev->vdev.nvqs; i++) {
+		struct soft_vq *q = &dev->vqs[i];
+
+		if (q->worker == worker && !q->is_passive &&
+		    vq_is_started(q->vq)) {
+			loop_poller_wake(&q->poller);
+		}
+	}
+}
+
+/* ---- for classes ---- */
+
+bool soft_is_running(struct soft_dev *dev, uint16_t idx)
+{
+	return vq_is_started(dev->vqs[idx].vq);
+}
+
+unsigned int soft_fetch(struct soft_dev *dev, uint16_t idx,
+			struct vq_chain **ret_chains, unsigned int max)
+{
+	struct soft_vq *q = &dev->vqs[idx];
+	int n;
+
+	assert(dev->class->is_single_worker);
+	if (!vq_is_started(q->vq) || max == 0) {
+		return 0;
+	}
+	n = vq_fetch(q->vq, ret_chains, max);
+	if (n == -EPROTO) {
+		pump_broken(q);
+	}
+	return n > 0 ? (unsigned int)n : 0;
+}
+
+void soft_unfetch(struct soft_dev *dev, uint16_t idx, unsigned int n)
+{
+	if (n > 0) {
+		vq_unfetch(dev->vqs[idx].vq, n);
+	}
+}
+
+void soft_complete(struct soft_dev *dev, uint16_t idx, struct vq_chain *chain,
+		   uint32_t written)
+{
+	struct soft_vq *q = &dev->vqs[idx];
+
+	vq_complete(q->vq, chain, written);
+	q->is_dirty = true;
+}
+
+void soft_wake(struct soft_dev *dev, uint16_t idx)
+{
+	struct soft_vq *q = &dev->vqs[idx];
+
+	if (!q->is_passive && vq_is_started(q->vq)) {
+		loop_poller_wake(&q->poller);
+	}
+}

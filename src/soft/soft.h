@@ -1,0 +1,180 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The software device: config ops for anything that processes requests in
+ * software.
+ *
+ * Theory of operation
+ *
+ * A class (net, blk) fills a struct soft_class: features, config space, and
+ * submit(), which is given bursts of chains and completes them into the same
+ * queue. All else, from status to address spaces to the virtqueues' life, is
+ * here, once:
+ *
+ *   soft_ops.c   struct vdpa_config_ops; control thread
+ *   pump.c       the data path, kick to call; worker threads
+ *
+ * A queue runs while DRIVER_OK is set, the queue is ready, and the device is
+ * not suspended. Control binds descriptors, maps and state to the queue's
+ * worker with loop_call_wait() and steps aside: that wait is the drain. When it
+ * returns from stopping a queue, every chain that was fetched is completed and
+ * published, the state is where the driver will go on, and nothing of the
+ * client's memory is touched any more.
+ *
+ * A queue that its driver broke stays stopped, and the device shows
+ * DEVICE_NEEDS_RESET.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#ifndef SOFT_SOFT_H
+#define SOFT_SOFT_H
+
+#include "bus/bus.h"
+#include "vq/vq.h"
+
+/* Chains that one round of a queue takes, so that no queue starves another. */
+#define SOFT_BURST 32
+
+/* Ring features that every software device has. */
+extern const uint64_t soft_ring_features;
+
+struct soft_dev;
+
+/**
+ * struct soft_class - what makes a software device one of its kind
+ *
+ * @device_id, @vendor_id: virtio ids
+ * @is_single_worker: all queues have the same owner, so that a burst of one may
+ *                    take chains of another
+ * @submit: do what @chains ask for and soft_complete() each, before returning.
+ *          Owner worker
+ * @budget: optional: how many chains may be taken from the queue now, 0: none.
+ *          soft_wake() makes it be asked again. Owner worker
+ * @is_passive: optional: this queue only holds buffers that bursts of another
+ *              one take with soft_fetch(): kicks mean nothing
+ * @get_config, @set_config: bytes of the config space; checked range. Run on
+ *                           the owner of queue 0
+ * @emit_stats: optional: counters of one queue; -EINVAL it has none
+ * @reset: optional: the driver's settings are gone; queues are stopped
+ * @free: release what the class holds; then the device's memory is freed
+ */
+struct soft_class {
+	uint32_t device_id;
+	uint32_t vendor_id;
+	bool is_single_worker;
+	void (*submit)(struct soft_dev *dev, uint16_t idx,
+		       struct vq_chain **chains, unsigned int n);
+	unsigned int (*budget)(struct soft_dev *dev, uint16_t idx);
+	bool (*is_passive)(struct soft_dev *dev, uint16_t idx);
+	void (*get_config)(struct soft_dev *dev, uint32_t offset, void *buf,
+			   uint32_t len);
+	void (*set_config)(struct soft_dev *dev, uint32_t offset,
+			   const void *buf, uint32_t len);
+	int (*emit_stats)(struct soft_dev *dev, uint16_t idx, vdpa_stat_fn emit,
+			  void *priv);
+	void (*reset)(struct soft_dev *dev);
+	void (*free)(struct soft_dev *dev);
+};
+
+struct soft_vq {
+	/* set at creation */
+	struct soft_dev *dev;
+	uint16_t idx;
+	bool is_passive;
+	struct loop *worker;
+
+	/* control only */
+	uint32_t num;
+	uint64_t desc_area, driver_area, device_area;
+	struct vdpa_vq_state state;
+	bool is_ready;
+	bool is_running;
+
+	/* owner worker only */
+	struct vq *vq;
+	struct loop_watch *watch;
+	struct loop_poller poller;
+	struct vdpa_callback cb;
+	struct vdpa_callback config_cb;
+	bool is_dirty; /* completed something since the last publish */
+
+	/* any thread, atomic */
+	bool is_broken;
+};
+
+struct soft_dev {
+	struct vdpa_device vdev;
+
+	/* set before soft_dev_init() */
+	const struct soft_class *class;
+	uint64_t device_features;
+	uint32_t config_size;
+	uint16_t num_max;
+	uint32_t max_poll_us;
+	/* group of each queue; NULL: all are in group 0 */
+	uint32_t (*vq_group)(const struct soft_dev *dev, uint16_t idx);
+
+	/* control only */
+	struct soft_vq *vqs;
+	uint32_t *group_asid;
+	struct iotlb_snap **maps; /* of each asid */
+	struct iotlb_snap *empty_map;
+	uint64_t driver_features;
+	uint8_t status;
+	bool is_suspended;
+	uint32_t generation;
+	struct vdpa_callback config_cb;
+};
+
+/**
+ * soft_dev_init() - make a software device of a filled struct
+ * @dev: the fields named above are set, also vdev.name and nvqs, ngroups, nas
+ * @bus: whose workers it uses
+ *
+ * Afterwards vdpa_device_register(). Return: 0; -ENOMEM (nothing is held)
+ */
+int soft_dev_init(struct soft_dev *dev, struct vdpa_bus *bus);
+/* Releases all of it, class and memory included; off the bus. */
+void soft_dev_free(struct soft_dev *dev);
+
+static inline struct soft_dev *soft_dev_of(struct vdpa_device *vdev)
+{
+	return container_of(vdev, struct soft_dev, vdev);
+}
+
+/* The features that the driver accepted; fixed while queues run. */
+static inline uint64_t soft_features(const struct soft_dev *dev)
+{
+	return dev->driver_features;
+}
+
+/* ---- for classes, on the owner worker ---- */
+
+/* Does this queue run? */
+bool soft_is_running(struct soft_dev *dev, uint16_t idx);
+
+/**
+ * soft_fetch() - take chains of another queue of the same owner
+ *
+ * As vq_fetch(); a queue that does not run, or is broken, has none.
+ * Return: chains, 0: none
+ */
+unsigned int soft_fetch(struct soft_dev *dev, uint16_t idx,
+			struct vq_chain **ret_chains, unsigned int max);
+/* Gives the newest @n chains of soft_fetch() back. */
+void soft_unfetch(struct soft_dev *dev, uint16_t idx, unsigned int n);
+
+/* Done with a chain; published, and the driver called, after the burst. */
+void soft_complete(struct soft_dev *dev, uint16_t idx, struct vq_chain *chain,
+		   uint32_t written);
+
+/* Look at a queue again soon. */
+void soft_wake(struct soft_dev *dev, uint16_t idx);
+
+/* ---- for classes and management devices, control thread ---- */
+
+/* Runs @fn where config space is owned: the worker of queue 0. */
+void soft_call_config(struct soft_dev *dev, void (*fn)(void *priv), void *priv);
+/* The config space changed: generation and interrupt. Control thread. */
+void soft_config_changed(struct soft_dev *dev);
+
+#endif
