@@ -109,6 +109,15 @@ void vworld_add(struct vworld *w, const char *mgmtdev, const char *name,
 
 /* ---- open and close ---- */
 
+static void own_and_map(struct vclient *c)
+{
+	vclient_must(c, VHOST_SET_OWNER, NULL);
+	assert_int_equal(vclient_iotlb(c, 0, VHOST_IOTLB_UPDATE, VCLIENT_IOVA,
+				       VCLIENT_MEM_BYTES, c->mem,
+				       VHOST_ACCESS_RW),
+			 sizeof(struct vhost_msg_v2));
+}
+
 int64_t vclient_open(struct vworld *w, const char *node, struct vclient **ret)
 {
 	struct vclient *c = calloc(1, sizeof(*c));
@@ -131,11 +140,7 @@ int64_t vclient_open(struct vworld *w, const char *node, struct vclient **ret)
 	c->mem = mmap(NULL, VCLIENT_MEM_BYTES, PROT_READ | PROT_WRITE,
 		      MAP_SHARED, c->memfd, 0);
 	assert_ptr_not_equal(c->mem, MAP_FAILED);
-	vclient_must(c, VHOST_SET_OWNER, NULL);
-	assert_int_equal(vclient_iotlb(c, 0, VHOST_IOTLB_UPDATE, VCLIENT_IOVA,
-				       VCLIENT_MEM_BYTES, c->mem,
-				       VHOST_ACCESS_RW),
-			 sizeof(struct vhost_msg_v2));
+	own_and_map(c);
 	*ret = c;
 	return 0;
 }
@@ -276,7 +281,7 @@ static void set_ring(struct vclient *c, unsigned int idx)
 {
 	struct vqueue *q = &c->q[idx];
 	struct vhost_vring_state num = { .index = idx, .num = q->num };
-	struct vhost_vring_state base = { .index = idx };
+	struct vhost_vring_state base = { .index = idx, .num = q->base };
 	struct vhost_vring_addr addr = { .index = idx };
 	struct vq_layout layout;
 
@@ -284,20 +289,26 @@ static void set_ring(struct vclient *c, unsigned int idx)
 	addr.desc_user_addr = q->ring_iova + layout.desc_area;
 	addr.avail_user_addr = q->ring_iova + layout.driver_area;
 	addr.used_user_addr = q->ring_iova + layout.device_area;
-	if (has_bit(c->features, VIRTIO_F_RING_PACKED)) {
-		base.num = 0x80008000; /* both wrap counters */
-	}
 	vclient_must(c, VHOST_SET_VRING_NUM, &num);
 	vclient_must(c, VHOST_SET_VRING_BASE, &base);
 	vclient_must(c, VHOST_SET_VRING_ADDR, &addr);
 }
 
+static void set_fds_and_enable(struct vclient *c, unsigned int idx)
+{
+	struct vqueue *q = &c->q[idx];
+	struct vhost_vring_file kick = { .index = idx, .fd = q->kick_fd };
+	struct vhost_vring_file call = { .index = idx, .fd = q->call_fd };
+	struct vhost_vring_state enable = { .index = idx, .num = 1 };
+
+	vclient_must(c, VHOST_SET_VRING_KICK, &kick);
+	vclient_must(c, VHOST_SET_VRING_CALL, &call);
+	vclient_must(c, VHOST_VDPA_SET_VRING_ENABLE, &enable);
+}
+
 void vclient_set_up_queue(struct vclient *c, unsigned int idx, uint16_t num)
 {
 	struct vqueue *q = &c->q[idx];
-	struct vhost_vring_file kick = { .index = idx };
-	struct vhost_vring_file call = { .index = idx };
-	struct vhost_vring_state enable = { .index = idx, .num = 1 };
 	struct vq_layout layout;
 	void *ring;
 
@@ -306,18 +317,20 @@ void vclient_set_up_queue(struct vclient *c, unsigned int idx, uint16_t num)
 	memset(ring, 0, layout.size_bytes);
 	q->num = num;
 	q->ring_iova = vclient_iova(c, ring);
+	/* Packed rings begin with both wrap counters set. */
+	q->base = has_bit(c->features, VIRTIO_F_RING_PACKED) ? 0x80008000 : 0;
 	q->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	q->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	kick.fd = q->kick_fd;
-	call.fd = q->call_fd;
 	assert_int_equal(vq_driver_new(num, c->features, ring, q->ring_iova,
 				       &q->drv),
 			 0);
 	set_ring(c, idx);
-	vclient_must(c, VHOST_SET_VRING_KICK, &kick);
-	vclient_must(c, VHOST_SET_VRING_CALL, &call);
-	vclient_must(c, VHOST_VDPA_SET_VRING_ENABLE, &enable);
+	set_fds_and_enable(c, idx);
 }
+
+#define FEATURES_OK                                             \
+	(VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER | \
+	 VIRTIO_CONFIG_S_FEATURES_OK)
 
 void vclient_start(struct vclient *c, uint64_t features, unsigned int n_queues,
 		   uint16_t num)
@@ -326,16 +339,47 @@ void vclient_start(struct vclient *c, uint64_t features, unsigned int n_queues,
 	for (unsigned int i = 0; i < n_queues; i++) {
 		vclient_set_up_queue(c, i, num);
 	}
-	vclient_set_status(c, VIRTIO_CONFIG_S_ACKNOWLEDGE |
-				      VIRTIO_CONFIG_S_DRIVER |
-				      VIRTIO_CONFIG_S_FEATURES_OK |
-				      VIRTIO_CONFIG_S_DRIVER_OK);
+	vclient_set_status(c, FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 void vclient_reset(struct vclient *c)
 {
 	vclient_set_status(c, 0);
 	forget_queues(c);
+}
+
+void vclient_save(struct vclient *c)
+{
+	vclient_must(c, VHOST_VDPA_SUSPEND, NULL);
+	for (unsigned int i = 0; i < VCLIENT_QUEUES_MAX; i++) {
+		struct vhost_vring_state base = { .index = i };
+
+		if (c->q[i].drv) {
+			vclient_must(c, VHOST_GET_VRING_BASE, &base);
+			c->q[i].base = base.num;
+		}
+	}
+	vclient_set_status(c, 0);
+}
+
+void vclient_reopen(struct vclient *c, const char *node)
+{
+	cdev_local_close(c->w->local, c->file);
+	assert_int_equal(cdev_local_open(c->w->local, node, O_RDWR, &c->file),
+			 0);
+	own_and_map(c);
+}
+
+void vclient_restore(struct vclient *c)
+{
+	vclient_negotiate(c, c->features);
+	for (unsigned int i = 0; i < VCLIENT_QUEUES_MAX; i++) {
+		if (c->q[i].drv) {
+			set_ring(c, i);
+			set_fds_and_enable(c, i);
+		}
+	}
+	vclient_set_status(c, FEATURES_OK | VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 /* ---- traffic ---- */

@@ -52,6 +52,7 @@ struct vqueue {
 	struct vq_driver *drv;
 	uint16_t num;
 	uint64_t ring_iova;
+	uint32_t base; /* of VRING_BASE, for vclient_restore() */
 	int kick_fd;
 	int call_fd;
 };
@@ -100,6 +101,14 @@ void vclient_negotiate(struct vclient *c, uint64_t features);
 void vclient_set_up_queue(struct vclient *c, unsigned int idx, uint16_t num);
 /* SET_STATUS 0, and the driver's half of every queue forgotten. */
 void vclient_reset(struct vclient *c);
+
+/* Suspends, keeps where each queue stands, resets: as before a migration. */
+void vclient_save(struct vclient *c);
+/* Closes and opens the node, as another process would: rings and buffers stay.
+ * Between vclient_save() and vclient_restore(). */
+void vclient_reopen(struct vclient *c, const char *node);
+/* Goes on with the same rings where vclient_save() left off. */
+void vclient_restore(struct vclient *c);
 
 void vclient_kick(struct vclient *c, unsigned int idx);
 /* Waits for one call (threads: poll(); simulation: runs it). */
