@@ -25,8 +25,8 @@ check:
 demo: all
 	scripts/demo $(BUILD)
 
-bench: all
-	scripts/bench $(BUILD)
+bench:
+	scripts/bench
 
 fuzz:
 	scripts/fuzz $(SECONDS)
@@ -38,6 +38,6 @@ install: all
 	meson install -C $(BUILD) --no-rebuild
 
 clean:
-	rm -rf $(BUILD) build-check build-coverage build-fuzz
+	rm -rf $(BUILD) build-check build-bench build-coverage build-fuzz
 
 .PHONY: all check demo bench fuzz coverage install clean
