@@ -66,8 +66,9 @@ struct iotlb *iotlb_free(struct iotlb *tlb);
  * @offset: of @start in @region, bytes
  * @perm: enum mem_perm
  *
- * Return: 0; -EINVAL start > last, or not in the region; -EEXIST overlaps an
- *         entry; -ENOSPC limit reached; -ENOMEM
+ * Return: 0; -EINVAL start > last, not in the region, or writable when the
+ *         region is not; -EEXIST overlaps an entry; -ENOSPC limit reached;
+ *         -ENOMEM
  * Source: kernel drivers/vhost/iotlb.c
  */
 int iotlb_map(struct iotlb *tlb, uint64_t start, uint64_t last,
@@ -120,6 +121,9 @@ const struct iotlb_entry *iotlb_find(const struct iotlb_snap *snap,
  */
 const struct iotlb_entry *iotlb_first(const struct iotlb_snap *snap,
 				      uint64_t iova);
+
+/* Does the table keep its own rules? For tests: it looks at all of it. */
+bool iotlb_snap_is_sound(const struct iotlb_snap *snap);
 
 /**
  * mem_read(), mem_write() - copy bytes of an address space, whatever is behind

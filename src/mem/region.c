@@ -27,6 +27,7 @@ struct region {
 	/* immutable */
 	enum region_kind kind;
 	uint64_t size;
+	unsigned int perm; /* enum mem_perm */
 	char *va; /* NULL: foreign */
 
 	/* own */
@@ -58,6 +59,7 @@ static int region_alloc(enum region_kind kind, uint64_t size,
 	atomic_init(&region->refs, 1);
 	region->kind = kind;
 	region->size = size;
+	region->perm = MEM_PERM_RW;
 	*ret = region;
 	return 0;
 }
@@ -144,6 +146,7 @@ int region_new_mapped(int fd, uint64_t offset, uint64_t size, unsigned int perm,
 	if (r < 0) {
 		return r;
 	}
+	region->perm = perm & MEM_PERM_WO ? MEM_PERM_RW : MEM_PERM_RO;
 	r = map_window(region, fd, offset, prot);
 	if (r < 0) {
 		goto err_free;
@@ -229,6 +232,11 @@ uint64_t region_size(const struct region *region)
 	return region->size;
 }
 
+unsigned int region_perm(const struct region *region)
+{
+	return region->perm;
+}
+
 void *region_va(const struct region *region)
 {
 	return region->va;
@@ -257,7 +265,8 @@ int region_read(struct region *region, uint64_t offset, void *buf, size_t len)
 int region_write(struct region *region, uint64_t offset, const void *buf,
 		 size_t len)
 {
-	if (!range_fits(offset, len, region->size)) {
+	if (!(region->perm & MEM_PERM_WO) ||
+	    !range_fits(offset, len, region->size)) {
 		return -EFAULT;
 	}
 	if (!region->va) {

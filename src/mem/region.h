@@ -16,6 +16,11 @@
  *            stays bound to the memory it was opened for: after exec() it
  *            reads nothing, so no successor of the process is ever touched.
  *
+ * What is mapped may vanish: a peer can shrink its file. The guard makes zero
+ * pages of the rest then (the region is poisoned for good). It works through
+ * the process's SIGBUS handler, which is process-wide state, installed with
+ * the first mapped region; threads that touch regions must not block SIGBUS.
+ *
  * Regions are immutable and counted; the last reference, dropped on any
  * thread, unmaps. region_va() is NULL for foreign ones, and whoever walks
  * rings goes through mem_read() and mem_write() or a bounce buffer then.
@@ -69,7 +74,8 @@ int region_new_own(void *va, uint64_t size, void (*release)(void *priv),
  * @ret: the new region, one reference
  *
  * Pages are not populated. A part of the file that does not exist (any more)
- * reads as zeroes and sets region_is_poisoned(); it does not kill us.
+ * reads as zeroes, from then on for good, and sets region_is_poisoned(); it
+ * does not kill us.
  *
  * Return: 0; -EINVAL; -errno of mmap()
  */
@@ -110,6 +116,8 @@ struct region *region_unref(struct region *region);
 
 enum region_kind region_kind(const struct region *region);
 uint64_t region_size(const struct region *region);
+/* enum mem_perm: what may be done with it at most; RW unless mapped. */
+unsigned int region_perm(const struct region *region);
 /* First byte in this process; NULL for a foreign region. */
 void *region_va(const struct region *region);
 /* Has the file behind it shrunk below a byte that we touched? (H32) */
@@ -120,15 +128,16 @@ bool region_is_poisoned(const struct region *region);
  * @region: where
  * @offset, @buf, @len: the bytes; must lie in the region
  *
- * Return: 0; -EFAULT out of range, or the peer is gone
+ * Return: 0; -EFAULT out of range, not writable, or the peer is gone
  */
 int region_read(struct region *region, uint64_t offset, void *buf, size_t len);
 int region_write(struct region *region, uint64_t offset, const void *buf,
 		 size_t len);
 
 /*
- * How many regions of each kind, and how many bytes, are alive: the leak
- * checks of the tests and `vdpakit probe` read it.
+ * How many regions of each kind, and how many bytes, are alive in the process,
+ * and how many times its guard has acted: the leak checks of the tests and
+ * `vdpakit probe` read it.
  */
 struct region_stats {
 	uint64_t n_regions[REGION_KIND_N];

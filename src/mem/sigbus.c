@@ -68,12 +68,16 @@ static void registry_unlock(void)
 static bool guard_heal(struct sigbus_guard *guard, size_t at, int code)
 {
 	size_t from = at & ~(guard->page_size - 1);
+	size_t to = min_of(guard->zero_from, guard->len);
 	void *page;
 
-	if (at >= guard->zero_from && code == BUS_ADRERR) {
-		return true; /* another thread was here first */
+	if (at >= to) {
+		if (code == BUS_ADRERR) {
+			return true; /* another thread was here first */
+		}
+		to = guard->len; /* the machine lost a zero page */
 	}
-	page = mmap(guard->base + from, guard->len - from, guard->prot,
+	page = mmap(guard->base + from, to - from, guard->prot,
 		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
 		    0);
 	if (page == MAP_FAILED) {
