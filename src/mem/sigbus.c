@@ -34,8 +34,16 @@
 #include <pthread.h>
 #include <signal.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
 #include "base/err.h"
+
+#ifdef SYS_mmap2
+#define MMAP_NR SYS_mmap2 /* 32 bit: SYS_mmap takes its arguments elsewhere */
+#else
+#define MMAP_NR SYS_mmap
+#endif
 
 static struct {
 	pthread_mutex_t install_lock;
@@ -64,12 +72,23 @@ static void registry_unlock(void)
 	atomic_flag_clear_explicit(&registry.lock, memory_order_release);
 }
 
+/*
+ * The bare system call: mmap() is not on the list of what a handler may call,
+ * and the thread sanitizer takes it for a write to all of the pages, which
+ * other threads touch.
+ */
+static bool map_zeroes(char *at, size_t len, int prot)
+{
+	return syscall(MMAP_NR, at, len, prot,
+		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
+		       -1, 0) != -1;
+}
+
 /* Return: does the instruction have memory to run on now? */
 static bool guard_heal(struct sigbus_guard *guard, size_t at, int code)
 {
 	size_t from = at & ~(guard->page_size - 1);
 	size_t to = min_of(guard->zero_from, guard->len);
-	void *page;
 
 	if (at >= to) {
 		if (code == BUS_ADRERR) {
@@ -77,10 +96,7 @@ static bool guard_heal(struct sigbus_guard *guard, size_t at, int code)
 		}
 		to = guard->len; /* the machine lost a zero page */
 	}
-	page = mmap(guard->base + from, to - from, guard->prot,
-		    MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE, -1,
-		    0);
-	if (page == MAP_FAILED) {
+	if (!map_zeroes(guard->base + from, to - from, guard->prot)) {
 		return false;
 	}
 	guard->zero_from = min_of(guard->zero_from, from);

@@ -222,14 +222,13 @@ static void test_mapped_huge_pages(void **state)
 {
 	int fd = memfd_create("vdpakit-region", MFD_CLOEXEC | MFD_HUGETLB);
 	const size_t huge = 2UL << 20;
-	struct region *region;
+	struct region *region = NULL;
 	char back[8];
 
 	if (fd < 0 || ftruncate(fd, (off_t)(2 * huge)) < 0 ||
 	    region_new_mapped(fd, huge - 2, 5, MEM_PERM_RW, &region) < 0) {
 		close(fd);
-		print_message("no free huge pages of 2 MB\n");
-		skip();
+		TEST_SKIP("no free huge pages of 2 MB");
 	}
 	assert_int_equal(region_write(region, 0, "huge!", 5), 0);
 	assert_int_equal(region_read(region, 2, back, 3), 0);
