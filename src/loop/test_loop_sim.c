@@ -9,10 +9,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "lib/test.h"
-#include "loop/loop_internal.h"
+#include "loop/test_loop_rig.h"
 
-#define MS	1000000ULL
 #define N_LOOPS 3
 
 static struct sim *new_sim(const struct sim_options *options)
@@ -31,28 +29,13 @@ static struct loop *new_loop(struct sim *sim)
 	return loop;
 }
 
-static int new_eventfd(unsigned int count)
-{
-	int fd = eventfd(count, EFD_CLOEXEC | EFD_NONBLOCK);
-
-	assert_true(fd >= 0);
-	return fd;
-}
-
-static void write_one(int fd)
-{
-	uint64_t one = 1;
-
-	assert_int_equal(write(fd, &one, sizeof(one)), sizeof(one));
-}
-
-/* A trace of letters, for when only the order matters. */
+/* A trace of marks, for when only the order matters. */
 struct trace {
 	char text[64];
 	size_t len;
 };
 
-struct letter {
+struct mark {
 	struct trace *trace;
 	struct loop *loop;
 	struct loop_work work;
@@ -63,21 +46,21 @@ struct letter {
 	uint64_t ran_ns;
 };
 
-static void run_letter(void *priv)
+static void run_mark(void *priv)
 {
-	struct letter *l = priv;
+	struct mark *l = priv;
 
 	assert_true(l->trace->len < sizeof(l->trace->text) - 1);
 	l->trace->text[l->trace->len++] = l->letter;
 	l->ran_ns = loop_now_ns(l->loop);
 }
 
-static void letter_init(struct letter *l, struct trace *trace,
-			struct loop *loop, char letter)
+static void mark_init(struct mark *l, struct trace *trace, struct loop *loop,
+		      char letter)
 {
-	*l = (struct letter){ .trace = trace, .loop = loop, .letter = letter };
-	l->work = (struct loop_work){ run_letter, l };
-	loop_timer_init(&l->timer, loop, run_letter, l);
+	*l = (struct mark){ .trace = trace, .loop = loop, .letter = letter };
+	l->work = (struct loop_work){ run_mark, l };
+	loop_timer_init(&l->timer, loop, run_mark, l);
 }
 
 /*
@@ -311,12 +294,12 @@ static void test_sim_same_seed_same_order_delays_and_errors(void **state)
 	check_replay(&options, N_SEEDS * 9 / 10);
 }
 
-static void read_letter(void *priv, unsigned int events)
+static void read_mark(void *priv, unsigned int events)
 {
-	struct letter *l = priv;
+	struct mark *l = priv;
 	uint64_t count;
 
-	run_letter(l);
+	run_mark(l);
 	assert_int_equal(read(l->fd, &count, sizeof(count)), sizeof(count));
 }
 
@@ -326,27 +309,26 @@ static void run_eventfds(uint64_t seed, const char *order, struct trace *trace)
 	struct sim_options options = { .seed = seed };
 	struct sim *sim = new_sim(&options);
 	struct loop *loop = new_loop(sim);
-	struct letter letters[6];
+	struct mark marks[6];
 
 	*trace = (struct trace){ 0 };
 	for (int i = 0; i < 6; i++) {
-		letter_init(&letters[i], trace, loop, (char)('a' + i));
-		letters[i].fd = new_eventfd(0);
-		assert_int_equal(loop_watch_new(loop, letters[i].fd,
-						LOOP_IN |
-							(i & 1 ? LOOP_EDGE : 0),
-						read_letter, &letters[i],
-						&letters[i].watch),
-				 0);
+		mark_init(&marks[i], trace, loop, (char)('a' + i));
+		marks[i].fd = new_eventfd(0);
+		assert_int_equal(
+			loop_watch_new(loop, marks[i].fd,
+				       LOOP_IN | (i & 1 ? LOOP_EDGE : 0),
+				       read_mark, &marks[i], &marks[i].watch),
+			0);
 	}
 	for (const char *c = order; *c; c++) {
-		write_one(letters[*c - 'a'].fd);
+		write_one(marks[*c - 'a'].fd);
 	}
 	assert_int_equal(sim_run(sim, MS, NULL, NULL), 0);
 	assert_int_equal(trace->len, 6);
 	for (int i = 0; i < 6; i++) {
-		loop_watch_free(letters[i].watch);
-		close(letters[i].fd);
+		loop_watch_free(marks[i].watch);
+		close(marks[i].fd);
 	}
 	loop_free(loop);
 	sim_free(sim);
@@ -374,25 +356,24 @@ static void test_sim_level_watch_is_not_run_when_no_longer_ready(void **state)
 		struct sim *sim = new_sim(&options);
 		struct loop *loop = new_loop(sim);
 		struct trace trace = { 0 };
-		struct letter letters[2];
+		struct mark marks[2];
 		int fds[2];
 
 		/* two watches of one eventfd: whoever is first reads it */
 		fds[0] = new_eventfd(1);
 		fds[1] = dup(fds[0]);
 		for (int i = 0; i < 2; i++) {
-			letter_init(&letters[i], &trace, loop, (char)('a' + i));
-			letters[i].fd = fds[i];
+			mark_init(&marks[i], &trace, loop, (char)('a' + i));
+			marks[i].fd = fds[i];
 			assert_int_equal(loop_watch_new(loop, fds[i], LOOP_IN,
-							read_letter,
-							&letters[i],
-							&letters[i].watch),
+							read_mark, &marks[i],
+							&marks[i].watch),
 					 0);
 		}
 		assert_int_equal(sim_run(sim, MS, NULL, NULL), 0);
 		assert_int_equal(trace.len, 1);
 		for (int i = 0; i < 2; i++) {
-			loop_watch_free(letters[i].watch);
+			loop_watch_free(marks[i].watch);
 			close(fds[i]);
 		}
 		loop_free(loop);
@@ -409,20 +390,18 @@ static void test_sim_time_jumps_to_the_timers(void **state)
 	struct sim *sim = new_sim(&options);
 	struct loop *loop = new_loop(sim);
 	struct trace trace = { 0 };
-	struct letter letters[3];
+	struct mark marks[3];
 	uint64_t start_ns = loop_now_ns(loop);
 
 	for (unsigned int i = 0; i < 3; i++) {
-		letter_init(&letters[i], &trace, loop, (char)('a' + i));
-		assert_int_equal(loop_timer_set(&letters[i].timer,
-						(3 - i) * hour_ns),
-				 0);
+		mark_init(&marks[i], &trace, loop, (char)('a' + i));
+		assert_int_equal(
+			loop_timer_set(&marks[i].timer, (3 - i) * hour_ns), 0);
 	}
 	assert_int_equal(sim_run(sim, UINT64_MAX, NULL, NULL), 0);
 	assert_string_equal(trace.text, "cba");
 	for (unsigned int i = 0; i < 3; i++) {
-		assert_int_equal(letters[i].ran_ns - start_ns,
-				 (3 - i) * hour_ns);
+		assert_int_equal(marks[i].ran_ns - start_ns, (3 - i) * hour_ns);
 	}
 	loop_free(loop);
 	sim_free(sim);
@@ -433,7 +412,7 @@ static bool never(void *priv)
 	return false;
 }
 
-static bool has_letter(void *priv)
+static bool has_mark(void *priv)
 {
 	return ((struct trace *)priv)->len > 0;
 }
@@ -444,10 +423,10 @@ static void test_sim_run_says_why_it_ended(void **state)
 	struct sim *sim = new_sim(&options);
 	struct loop *loop = new_loop(sim);
 	struct trace trace = { 0 };
-	struct letter l;
+	struct mark l;
 	uint64_t start_ns = loop_now_ns(loop);
 
-	letter_init(&l, &trace, loop, 'a');
+	mark_init(&l, &trace, loop, 'a');
 	assert_int_equal(sim_run(sim, MS, NULL, NULL), 0);
 	assert_int_equal(loop_now_ns(loop), start_ns); /* nothing to wait for */
 	assert_int_equal(sim_run(sim, MS, never, NULL), -EDEADLK);
@@ -459,16 +438,16 @@ static void test_sim_run_says_why_it_ended(void **state)
 	assert_int_equal(sim_run(sim, MS, NULL, NULL), 0);
 	assert_int_equal(loop_now_ns(loop), start_ns + 2 * MS);
 	assert_int_equal(trace.len, 0);
-	assert_int_equal(sim_run(sim, UINT64_MAX, has_letter, &trace), 0);
+	assert_int_equal(sim_run(sim, UINT64_MAX, has_mark, &trace), 0);
 	assert_int_equal(trace.len, 1);
-	assert_int_equal(sim_run(sim, 0, has_letter, &trace), 0);
+	assert_int_equal(sim_run(sim, 0, has_mark, &trace), 0);
 	loop_free(loop);
 	sim_free(sim);
 }
 
 static void call_each_other(void *priv)
 {
-	struct letter *l = priv, *other = l->letter == 'a' ? l + 1 : l - 1;
+	struct mark *l = priv, *other = l->letter == 'a' ? l + 1 : l - 1;
 
 	l->ran_ns = loop_now_ns(l->loop);
 	loop_call(other->loop, &other->work);
@@ -479,18 +458,17 @@ static void test_sim_run_ends_though_something_is_always_ready(void **state)
 	static const struct sim_options options = { .seed = 1 };
 	struct sim *sim = new_sim(&options);
 	struct trace trace = { 0 };
-	struct letter letters[2];
+	struct mark marks[2];
 
 	for (unsigned int i = 0; i < 2; i++) {
-		letter_init(&letters[i], &trace, new_loop(sim),
-			    (char)('a' + i));
-		letters[i].work.fn = call_each_other;
+		mark_init(&marks[i], &trace, new_loop(sim), (char)('a' + i));
+		marks[i].work.fn = call_each_other;
 	}
-	loop_call(letters[0].loop, &letters[0].work);
+	loop_call(marks[0].loop, &marks[0].work);
 	assert_int_equal(sim_run(sim, MS, NULL, NULL), 0);
-	assert_true(letters[1].ran_ns > 0);
+	assert_true(marks[1].ran_ns > 0);
 	for (unsigned int i = 0; i < 2; i++) {
-		loop_free(letters[i].loop);
+		loop_free(marks[i].loop);
 	}
 	sim_free(sim);
 }
@@ -506,44 +484,44 @@ static void test_sim_delays_come_once_and_keep_orders(void **state)
 	struct loop *loop = new_loop(sim);
 	struct trace calls = { 0 }, timers = { 0 };
 	uint64_t start_ns = loop_now_ns(loop);
-	struct letter letters[20];
+	struct mark marks[20];
 
 	for (unsigned int i = 0; i < 20; i++) {
-		letter_init(&letters[i], i < 10 ? &calls : &timers, loop,
-			    (char)('a' + i % 10));
+		mark_init(&marks[i], i < 10 ? &calls : &timers, loop,
+			  (char)('a' + i % 10));
 		if (i < 10) {
-			loop_call(loop, &letters[i].work);
+			loop_call(loop, &marks[i].work);
 		} else {
 			assert_int_equal(
-				loop_timer_set(&letters[i].timer, i * 10), 0);
+				loop_timer_set(&marks[i].timer, i * 10), 0);
 		}
 	}
 	assert_int_equal(sim_run(sim, 100 * MS, NULL, NULL), 0);
 	assert_string_equal(calls.text, "abcdefghij");
 	assert_string_equal(timers.text, "abcdefghij");
 	for (unsigned int i = 1; i < 20; i++) {
-		uint64_t since_ns = i == 10 ? start_ns : letters[i - 1].ran_ns;
+		uint64_t since_ns = i == 10 ? start_ns : marks[i - 1].ran_ns;
 
-		assert_true(letters[i].ran_ns > since_ns);
+		assert_true(marks[i].ran_ns > since_ns);
 		/* the other ten may run in between, 100 ns each */
-		assert_true(letters[i].ran_ns - since_ns <= MS + 2000);
+		assert_true(marks[i].ran_ns - since_ns <= MS + 2000);
 	}
 	loop_free(loop);
 	sim_free(sim);
 }
 
-static unsigned int poll_letter(void *priv)
+static unsigned int poll_mark(void *priv)
 {
-	struct letter *l = priv;
+	struct mark *l = priv;
 
 	if (l->trace->len == 3) {
 		return 0;
 	}
-	run_letter(l);
+	run_mark(l);
 	return 1;
 }
 
-static bool arm_letter(void *priv)
+static bool arm_mark(void *priv)
 {
 	return false;
 }
@@ -562,17 +540,17 @@ static void test_sim_watch_and_poller_are_put_off_too(void **state)
 		struct sim *sim = new_sim(&options);
 		struct loop *loop = new_loop(sim);
 		struct trace trace = { 0 };
-		struct letter l;
+		struct mark l;
 		struct loop_poller poller = {
-			.poll = poll_letter,
-			.arm = arm_letter,
+			.poll = poll_mark,
+			.arm = arm_mark,
 			.priv = &l,
 			.max_poll_us = seed % 2 * 10,
 		};
 		uint64_t start_ns = loop_now_ns(loop);
 		int fd = new_eventfd(1);
 
-		letter_init(&l, &trace, loop, 'p');
+		mark_init(&l, &trace, loop, 'p');
 		loop_poller_add(loop, &poller);
 		assert_int_equal(loop_watch_new(loop, fd, LOOP_IN | LOOP_EDGE,
 						wake_poller, &poller, &l.watch),
@@ -603,16 +581,16 @@ static void test_sim_call_wait_comes_after_what_is_queued(void **state)
 		struct sim *sim = new_sim(&options);
 		struct loop *loop = new_loop(sim), *other = new_loop(sim);
 		struct trace trace = { 0 };
-		struct letter call, timer, waited, foreign;
+		struct mark call, timer, waited, foreign;
 
-		letter_init(&call, &trace, loop, 'c');
-		letter_init(&timer, &trace, loop, 't');
-		letter_init(&waited, &trace, loop, 'w');
-		letter_init(&foreign, &trace, other, 'x');
+		mark_init(&call, &trace, loop, 'c');
+		mark_init(&timer, &trace, loop, 't');
+		mark_init(&waited, &trace, loop, 'w');
+		mark_init(&foreign, &trace, other, 'x');
 		loop_call(other, &foreign.work);
 		loop_call(loop, &call.work);
 		assert_int_equal(loop_timer_set(&timer.timer, 0), 0);
-		loop_call_wait(loop, run_letter, &waited);
+		loop_call_wait(loop, run_mark, &waited);
 		/* the other loop has not run, this one until the call */
 		assert_null(strchr(trace.text, 'x'));
 		assert_int_equal(trace.text[trace.len - 1], 'w');
@@ -675,10 +653,10 @@ static void test_sim_owner_is_the_loop_that_runs(void **state)
 
 static void stop_and_note(void *priv)
 {
-	struct letter *l = priv;
+	struct mark *l = priv;
 
 	loop_stop(l->loop);
-	run_letter(l);
+	run_mark(l);
 }
 
 static void test_sim_stopped_loop_runs_its_calls_and_no_more(void **state)
@@ -687,12 +665,12 @@ static void test_sim_stopped_loop_runs_its_calls_and_no_more(void **state)
 	struct sim *sim = new_sim(&options);
 	struct loop *loop = new_loop(sim);
 	struct trace trace = { 0 };
-	struct letter stop, call, timer, later;
+	struct mark stop, call, timer, later;
 
-	letter_init(&stop, &trace, loop, 's');
-	letter_init(&call, &trace, loop, 'c');
-	letter_init(&timer, &trace, loop, 't');
-	letter_init(&later, &trace, loop, 'l');
+	mark_init(&stop, &trace, loop, 's');
+	mark_init(&call, &trace, loop, 'c');
+	mark_init(&timer, &trace, loop, 't');
+	mark_init(&later, &trace, loop, 'l');
 	stop.work.fn = stop_and_note;
 	loop_call(loop, &stop.work);
 	loop_call(loop, &call.work);
@@ -700,7 +678,7 @@ static void test_sim_stopped_loop_runs_its_calls_and_no_more(void **state)
 	assert_int_equal(sim_run(sim, 10 * MS, NULL, NULL), 0);
 	assert_string_equal(trace.text, "sc");
 	/* nobody runs it: so the caller does */
-	loop_call_wait(loop, run_letter, &later);
+	loop_call_wait(loop, run_mark, &later);
 	assert_string_equal(trace.text, "scl");
 	assert_int_equal(loop_start(loop), 0);
 	assert_int_equal(sim_run(sim, 10 * MS, NULL, NULL), 0);
