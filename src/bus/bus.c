@@ -80,13 +80,18 @@ int vdpa_mgmtdev_register(struct vdpa_bus *bus, struct vdpa_mgmtdev *mgmtdev)
 	return 0;
 }
 
-static void unbind_by_force(struct vdpa_device *vdev)
+/* Return: is the device still there? One whose deletion waited for its
+ * consumer is not. */
+static bool unbind_by_force(struct vdpa_device *vdev)
 {
+	bool is_deleting = vdev->removed_fn != NULL;
+
 	if (vdev->driver) {
 		vdev->is_removing = true;
 		vdev->driver->remove(vdev, true);
-		assert(!vdev->driver);
+		assert(is_deleting || !vdev->driver);
 	}
+	return !is_deleting;
 }
 
 void vdpa_mgmtdev_unregister(struct vdpa_mgmtdev *mgmtdev)
@@ -94,8 +99,7 @@ void vdpa_mgmtdev_unregister(struct vdpa_mgmtdev *mgmtdev)
 	struct vdpa_device *vdev, *tmp;
 
 	list_for_each_entry_safe(vdev, tmp, &mgmtdev->bus->devices, node) {
-		if (vdev->mgmtdev == mgmtdev) {
-			unbind_by_force(vdev);
+		if (vdev->mgmtdev == mgmtdev && unbind_by_force(vdev)) {
 			mgmtdev->ops->dev_del(mgmtdev, vdev);
 		}
 	}
@@ -288,7 +292,7 @@ void vdpa_driver_unregister(struct vdpa_driver *drv)
 
 	list_for_each_entry_safe(vdev, tmp, &drv->bus->devices, node) {
 		if (vdev->driver == drv) {
-			unbind_by_force(vdev);
+			(void)unbind_by_force(vdev); /* gone or unbound */
 		}
 	}
 	list_del(&drv->node);

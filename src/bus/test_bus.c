@@ -452,6 +452,29 @@ static void test_dev_del_waits_for_the_consumer(void **state)
 	assert_int_equal(fx->n_deleted, 1);
 }
 
+static void test_unregister_ends_a_dev_del_that_waits(void **state)
+{
+	struct fixture *fx = *state;
+
+	(void)add_device(fx);
+	fx->is_busy = true;
+	assert_int_equal(
+		vdpa_dev_del(fx->bus, "d0", keep_result, &fx->del_result), 0);
+	vdpa_mgmtdev_unregister(&fx->mgmtdev);
+	assert_int_equal(fx->del_result, 0);
+	assert_int_equal(fx->n_deleted, 1);
+
+	assert_int_equal(vdpa_mgmtdev_register(fx->bus, &fx->mgmtdev), 0);
+	fx->del_result = 1;
+	(void)add_device(fx);
+	assert_int_equal(
+		vdpa_dev_del(fx->bus, "d0", keep_result, &fx->del_result), 0);
+	vdpa_driver_unregister(&fx->driver);
+	assert_int_equal(fx->del_result, 0);
+	assert_int_equal(fx->n_deleted, 2);
+	assert_int_equal(vdpa_driver_register(fx->bus, &fx->driver), 0);
+}
+
 static void test_unmanaged_device_cannot_be_deleted(void **state)
 {
 	struct fixture *fx = *state;
@@ -815,6 +838,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_dev_add_refuses_ambiguous_features),
 	T(test_dev_add_and_del_by_name),
 	T(test_dev_del_waits_for_the_consumer),
+	T(test_unregister_ends_a_dev_del_that_waits),
 	T(test_unmanaged_device_cannot_be_deleted),
 	T(test_register_refuses_incomplete_devices),
 	T(test_bind_and_unbind_while_idle),
