@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One whole vdpakit.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include "mgmt/instance.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "base/err.h"
+#include "mgmt/builtin.h"
+
+#define WORKERS_DEFAULT_MAX 4
+
+struct vdpakit {
+	struct loop *control;
+	struct loop *workers[VDPAKIT_WORKERS_MAX];
+	unsigned int n_workers;
+	bool owns_control;
+	bool owns_workers;
+	struct vdpa_bus *bus;
+	struct cdev *cdev;
+	struct vdpa_driver *drivers[BUILTIN_MAX];
+	struct vdpa_mgmtdev *mgmtdevs[BUILTIN_MAX];
+};
+
+static unsigned int default_n_workers(void)
+{
+	cpu_set_t cpus;
+	int n = 1;
+
+	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0) {
+		n = CPU_COUNT(&cpus);
+	}
+	return (unsigned int)min_of(n, WORKERS_DEFAULT_MAX);
+}
+
+static int make_workers(struct vdpakit *kit, unsigned int n)
+{
+	char name[16];
+	int r = 0;
+
+	kit->owns_workers = true;
+	while (r == 0 && kit->n_workers < n) {
+		(void)snprintf(name, sizeof(name), "worker%u",
+			       kit->n_workers % 100);
+		r = loop_new(name, &kit->workers[kit->n_workers]);
+		if (r == 0) {
+			r = loop_start(kit->workers[kit->n_workers++]);
+		}
+	}
+	return err_context(r, "worker %u of %u", kit->n_workers, n);
+}
+
+static int take_loops(struct vdpakit *kit,
+		      const struct vdpakit_options *options)
+{
+	unsigned int n = options->n_workers;
+	int r = 0;
+
+	if (n > VDPAKIT_WORKERS_MAX) {
+		return err(-EINVAL, "%u workers, limit %u", n,
+			   VDPAKIT_WORKERS_MAX);
+	}
+	kit->control = options->control;
+	if (!kit->control) {
+		kit->owns_control = true;
+		r = loop_new("control", &kit->control);
+	}
+	if (r < 0) {
+		return err_context(r, "control loop");
+	}
+	if (!options->workers) {
+		return make_workers(kit, n > 0 ? n : default_n_workers());
+	}
+	for (unsigned int i = 0; i < n; i++) {
+		kit->workers[i] = options->workers[i];
+	}
+	kit->n_workers = n;
+	return 0;
+}
+
+static int register_builtins(struct vdpakit *kit)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && builtins[i].name; i++) {
+		const struct builtin *b = &builtins[i];
+
+		if (b->driver_register) {
+			r = b->driver_register(kit->bus, kit->cdev,
+					       &kit->drivers[i]);
+			(void)err_context(r, "%s", b->name);
+		}
+	}
+	for (unsigned int i = 0; r == 0 && builtins[i].name; i++) {
+		const struct builtin *b = &builtins[i];
+
+		if (b->mgmtdev_register) {
+			r = b->mgmtdev_register(kit->bus, &kit->mgmtdevs[i]);
+			(void)err_context(r, "%s", b->name);
+		}
+	}
+	return r;
+}
+
+int vdpakit_new(const struct vdpakit_options *options, struct vdpakit **ret)
+{
+	struct vdpakit *kit = calloc(1, sizeof(*kit));
+	int r;
+
+	if (!kit) {
+		return err(-ENOMEM, "out of memory");
+	}
+	r = take_loops(kit, options);
+	if (r == 0) {
+		r = vdpa_bus_new(kit->control, kit->workers, kit->n_workers,
+				 &kit->bus);
+	}
+	if (r == 0) {
+		r = cdev_new(kit->control, &kit->cdev);
+	}
+	if (r == 0) {
+		r = register_builtins(kit);
+	}
+	if (r < 0) {
+		vdpakit_free(kit);
+		return r;
+	}
+	*ret = kit;
+	return 0;
+}
+
+static void unregister_builtins(struct vdpakit *kit)
+{
+	for (unsigned int i = BUILTIN_MAX; i-- > 0;) {
+		if (kit->drivers[i]) {
+			builtins[i].driver_unregister(kit->drivers[i]);
+		}
+	}
+	for (unsigned int i = BUILTIN_MAX; i-- > 0;) {
+		if (kit->mgmtdevs[i]) {
+			builtins[i].mgmtdev_unregister(kit->mgmtdevs[i]);
+		}
+	}
+}
+
+static void free_loops(struct vdpakit *kit)
+{
+	if (kit->owns_workers) {
+		for (unsigned int i = 0; i < kit->n_workers; i++) {
+			loop_stop(kit->workers[i]);
+			loop_free(kit->workers[i]);
+		}
+	}
+	if (kit->owns_control && kit->control) {
+		loop_free(kit->control);
+	}
+}
+
+struct vdpakit *vdpakit_free(struct vdpakit *kit)
+{
+	if (!kit) {
+		return NULL;
+	}
+	unregister_builtins(kit);
+	if (kit->cdev) {
+		cdev_free(kit->cdev);
+	}
+	if (kit->bus) {
+		vdpa_bus_free(kit->bus);
+	}
+	free_loops(kit);
+	free(kit);
+	return NULL;
+}
+
+struct loop *vdpakit_control(struct vdpakit *kit)
+{
+	return kit->control;
+}
+
+struct vdpa_bus *vdpakit_bus(struct vdpakit *kit)
+{
+	return kit->bus;
+}
+
+struct cdev *vdpakit_cdev(struct vdpakit *kit)
+{
+	return kit->cdev;
+}
+
+unsigned int vdpakit_n_workers(const struct vdpakit *kit)
+{
+	return kit->n_workers;
+}

@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * One whole vdpakit: loops, bus, character devices, and what is built in.
+ *
+ * Theory of operation
+ *
+ * Everything hangs off struct vdpakit, so that a daemon, a test or a program
+ * can hold several. It owns, from the bottom up:
+ *
+ *   loops      one for control, n for virtqueues; its own, or its user's (that
+ *              is how a whole bus runs on simulated loops)
+ *   bus, cdev  empty registries
+ *   built-ins  bus drivers first, so that new devices find one; then
+ *              management devices. Meson makes the table (builtin.inc)
+ *
+ * and takes them down in the opposite order: bus drivers cut their consumers
+ * off, management devices delete their devices. Front ends (RPC, netlink, the
+ * preload carrier) belong to the host and must be gone by then.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#ifndef MGMT_INSTANCE_H
+#define MGMT_INSTANCE_H
+
+#include "bus/bus.h"
+#include "cdev/cdev.h"
+#include "loop/loop.h"
+
+#define VDPAKIT_WORKERS_MAX 64
+
+struct vdpakit;
+
+/**
+ * struct vdpakit_options - how to make one; zero-initialise
+ *
+ * @control: borrowed; NULL: one of its own, which the user runs
+ * @workers, @n_workers: borrowed. With @workers NULL: that many of its own,
+ *                       running; 0: as many as there are CPUs, at most 4
+ */
+struct vdpakit_options {
+	struct loop *control;
+	struct loop *const *workers;
+	unsigned int n_workers;
+};
+
+/**
+ * vdpakit_new() - make a bus with everything that is built in
+ * @options: see there
+ * @ret: written on success
+ *
+ * Return: 0; -EINVAL too many workers; -errno
+ */
+int vdpakit_new(const struct vdpakit_options *options, struct vdpakit **ret);
+
+/* The control loop must not be running, unless the caller is its owner. */
+struct vdpakit *vdpakit_free(struct vdpakit *kit);
+
+/* All borrowed for as long as @kit lives. */
+struct loop *vdpakit_control(struct vdpakit *kit);
+struct vdpa_bus *vdpakit_bus(struct vdpakit *kit);
+struct cdev *vdpakit_cdev(struct vdpakit *kit);
+unsigned int vdpakit_n_workers(const struct vdpakit *kit);
+
+#endif
