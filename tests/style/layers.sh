@@ -32,6 +32,7 @@ forbidden()
 allowed src/bus/a.c vq/vq.h
 allowed src/bus/a.c bus/bus.h
 allowed src/dev/net/a.c base/err.h
+allowed src/dev/net/a.c soft/soft.h
 allowed src/dev/net/a.c dev/net/net.h
 allowed src/dev/remote/a.c uapi/vduse.h
 allowed src/busdrv/virtio_vdpa/a.c virtio/virtio.h
