@@ -47,7 +47,8 @@ struct cdev_file {
 
 struct cdev_task {
 	unsigned int n_refs;
-	struct client_mem *mem;
+	pid_t pid;
+	struct client_mem *mem; /* or NULL */
 };
 
 int cdev_new(struct loop *loop, struct cdev **ret)
@@ -226,9 +227,17 @@ struct cdev_node *cdev_file_node(const struct cdev_file *file)
 	return file->node;
 }
 
-bool cdev_file_has_calls(const struct cdev_file *file)
+void cdev_file_cancel_all(struct cdev_file *file)
 {
-	return !list_is_empty(&file->calls);
+	while (!list_is_empty(&file->calls)) {
+		cdev_call_cancel(
+			list_entry(file->calls.next, struct cdev_call, node));
+	}
+}
+
+bool cdev_file_is_always_ready(const struct cdev_file *file)
+{
+	return !file->node->ops->read;
 }
 
 /* Tasks */
@@ -236,19 +245,23 @@ bool cdev_file_has_calls(const struct cdev_file *file)
 int cdev_task_new(pid_t pid, int take_maps_fd, int take_mem_fd,
 		  struct cdev_task **ret)
 {
+	_cleanup_close_ int maps_fd = take_maps_fd;
+	_cleanup_close_ int mem_fd = take_mem_fd;
 	struct cdev_task *task = calloc(1, sizeof(*task));
-	int r;
+	int r = 0;
 
 	if (!task) {
-		(void)close_fd(take_maps_fd);
-		(void)close_fd(take_mem_fd);
 		return err(-ENOMEM, "cdev: out of memory");
 	}
-	r = client_mem_new(pid, take_maps_fd, take_mem_fd, &task->mem);
+	if (maps_fd >= 0 && mem_fd >= 0) {
+		r = client_mem_new(pid, steal_fd(&maps_fd), steal_fd(&mem_fd),
+				   &task->mem);
+	}
 	if (r < 0) {
 		free(task);
 		return r;
 	}
+	task->pid = pid;
 	task->n_refs = 1;
 	*ret = task;
 	return 0;
@@ -276,7 +289,7 @@ struct client_mem *cdev_task_mem(const struct cdev_task *task)
 
 pid_t cdev_task_pid(const struct cdev_task *task)
 {
-	return client_mem_pid(task->mem);
+	return task->pid;
 }
 
 /* Calls */
@@ -475,4 +488,9 @@ static int64_t run_mmap(struct cdev_call *call, const struct cdev_mmap *args)
 void cdev_start_mmap(struct cdev_call *call, const struct cdev_mmap *args)
 {
 	op_returned(call, run_mmap(call, args));
+}
+
+void cdev_start_result(struct cdev_call *call, int64_t result)
+{
+	op_returned(call, result);
 }

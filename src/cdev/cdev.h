@@ -137,7 +137,8 @@ struct cdev_node *cdev_file_node(const struct cdev_file *file);
 struct cdev_task *cdev_call_task(const struct cdev_call *call);
 struct cdev_task *cdev_task_ref(struct cdev_task *task);
 struct cdev_task *cdev_task_unref(struct cdev_task *task);
-/* The client's memory as regions; borrowed. */
+/* The client's memory as regions; borrowed. NULL: it could not show it to us
+ * (no /proc, not dumpable); then every address of its is -EFAULT. */
 struct client_mem *cdev_task_mem(const struct cdev_task *task);
 pid_t cdev_task_pid(const struct cdev_task *task);
 
@@ -197,28 +198,65 @@ int64_t cdev_local_mmap(struct cdev_local *local, struct cdev_file *file,
 
 /*
  * The preload carrier: a listening unix socket (SOCK_SEQPACKET) to which
- * libvdpakit-preload.so brings a client's calls; see uapi/preload.h.
- *
- * @take_fd: bound and listening; taken
- * @netlink: answers the datagrams of generic netlink sockets; may be NULL:
- *           -EPROTONOSUPPORT
+ * libvdpakit-preload.so brings a client's calls; see uapi/preload.h. Clients
+ * are not trusted: one that breaks the protocol is cut off, nothing waits for
+ * one, and what they can make us hold is limited:
  */
+#define CDEV_PRELOAD_CONNS_MAX	    1024
+#define CDEV_PRELOAD_TASKS_MAX	    1024
+#define CDEV_PRELOAD_CONN_TASKS_MAX 64 /* introduced over one connection */
+#define CDEV_PRELOAD_CHANNELS_MAX   4096
+/* From accept() to the first message. */
+#define CDEV_PRELOAD_DEADLINE_NS 10000000000ULL
+/* Netlink answers that a client has not taken. */
+#define CDEV_PRELOAD_QUEUE_MAX (4U << 20)
+
 struct cdev_preload;
+
+/*
+ * @request: one request datagram; call @reply for each datagram of the answer
+ * @port: the port id that the client's socket is bound to
+ * @is_admin: the caller is root, or who we are
+ */
 struct cdev_netlink_ops {
-	/* One request datagram; call @reply for each datagram of the answer.
-	 * @pid: the port id that the client's socket is bound to. */
-	void (*request)(void *priv, uint32_t pid, bool is_admin,
+	void (*request)(void *priv, uint32_t port, bool is_admin,
 			const void *buf, size_t len,
 			void (*reply)(void *reply_priv, const void *buf,
 				      size_t len),
 			void *reply_priv);
 	void *priv;
 };
+
+/**
+ * cdev_preload_new() - serve clients of a socket
+ * @cdev: whose nodes they can open; outlives this
+ * @take_fd: bound and listening; taken, also on failure
+ * @netlink: answers generic netlink sockets; copied. NULL: -EPROTONOSUPPORT
+ * @ret: written on success
+ *
+ * Return: 0; -ENOMEM; -errno of the loop
+ */
 int cdev_preload_new(struct cdev *cdev, int take_fd,
 		     const struct cdev_netlink_ops *netlink,
 		     struct cdev_preload **ret);
+/* Ends every call, releases every file. Takes NULL. Return: NULL. */
 struct cdev_preload *cdev_preload_free(struct cdev_preload *preload);
-/* Files open through it. */
-unsigned int cdev_preload_n_files(const struct cdev_preload *preload);
+
+/* Counters since the start, but for the first three: how many there are. */
+struct cdev_preload_stats {
+	uint64_t n_conns;
+	uint64_t n_files;
+	uint64_t n_tasks;
+	uint64_t n_accepted;
+	uint64_t n_refused; /* over a limit */
+	uint64_t n_late; /* no message before the deadline */
+	uint64_t n_cut_off; /* broke the protocol, or never read */
+	uint64_t n_calls; /* from the shim */
+	uint64_t n_raw_writes; /* that bypassed the shim */
+	uint64_t n_raw_errors; /* ... and failed, which nobody was told */
+	uint64_t n_dropped_fds; /* that came where none belongs */
+};
+void cdev_preload_get_stats(const struct cdev_preload *preload,
+			    struct cdev_preload_stats *ret);
 
 #endif

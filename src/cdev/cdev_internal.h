@@ -62,6 +62,8 @@ void cdev_start_ioctl(struct cdev_call *call, uint32_t cmd, uint64_t arg);
 void cdev_start_write(struct cdev_call *call, const void *buf, size_t len);
 void cdev_start_read(struct cdev_call *call, uint64_t uaddr, size_t len);
 void cdev_start_mmap(struct cdev_call *call, const struct cdev_mmap *args);
+/* The carrier knows the result by itself. */
+void cdev_start_result(struct cdev_call *call, int64_t result);
 
 /* The caller died: ends the call with -EINTR. Only for pending calls. */
 void cdev_call_cancel(struct cdev_call *call);
@@ -71,12 +73,16 @@ int cdev_file_new(struct cdev_node *node, int flags, struct cdev_file **ret);
 struct cdev_file *cdev_file_ref(struct cdev_file *file);
 struct cdev_file *cdev_file_unref(struct cdev_file *file);
 void cdev_file_set_flags(struct cdev_file *file, int flags);
-bool cdev_file_has_calls(const struct cdev_file *file);
+/* Cancels what is pending; the caller holds a reference. */
+void cdev_file_cancel_all(struct cdev_file *file);
+/* Refuses epoll_ctl(), as a driver without a poll operation does. */
+bool cdev_file_is_always_ready(const struct cdev_file *file);
 
 /**
  * cdev_task_new() - an address space that makes calls
  * @pid: of its process, 0 when not visible
- * @take_maps_fd, @take_mem_fd: see client_mem_new()
+ * @take_maps_fd, @take_mem_fd: see client_mem_new(); without both (-1) the
+ *                              task has no memory
  * @ret: one reference
  */
 int cdev_task_new(pid_t pid, int take_maps_fd, int take_mem_fd,

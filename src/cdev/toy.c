@@ -183,6 +183,9 @@ static int64_t toy_sum(struct cdev_call *call, uint64_t arg)
 	uint64_t sum = 0;
 	int r = cdev_copy_from(call, &range, arg, sizeof(range));
 
+	if (!mem) {
+		return -EFAULT;
+	}
 	while (r >= 0 && range.len > 0) {
 		size_t n = min_of(range.len, (uint64_t)sizeof(buf));
 
@@ -205,8 +208,8 @@ static int64_t toy_kinds(struct cdev_call *call, uint64_t arg)
 	int64_t kinds = 0;
 	int n = cdev_copy_from(call, &range, arg, sizeof(range));
 
-	if (n < 0) {
-		return n;
+	if (n < 0 || !mem) {
+		return n < 0 ? n : -EFAULT;
 	}
 	n = client_mem_resolve(mem, range.uaddr, range.len, MEM_PERM_RW, pieces,
 			       ARRAY_SIZE(pieces));

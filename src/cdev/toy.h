@@ -45,8 +45,8 @@ struct toy_range {
 #define TOY_SET_CONFIG _IOW(TOY_TYPE, 0x74, uint64_t)
 /* The counters of struct toy, as a struct toy_counts at arg. */
 #define TOY_COUNTS _IOR(TOY_TYPE, 0xc8, struct toy_counts)
-/* How many of the bytes at arg came with the call, at most 64 KiB. */
-#define TOY_PROBE _IO(TOY_TYPE, 0xc9)
+/* How many of the 8 KiB at arg can be read. */
+#define TOY_PROBE _IOC(_IOC_READ, TOY_TYPE, 0xc9, 8192)
 
 #define TOY_CONFIG_SIZE 4096
 
