@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * libvdpakit-preload.so: what its files share.
+ *
+ * Theory of operation
+ *
+ * The library stands between a program and its libc. It takes a call for
+ * itself when the path is one of the daemon's, or the descriptor is a visible
+ * socket (uapi/preload.h), and hands everything else to the next library after
+ * one look into a table of marks, a byte a descriptor.
+ *
+ *   real.c      libc's own functions
+ *   known.c     marks; is this descriptor ours?
+ *   wire.c      channels, calls, questions
+ *   file.c      open, close, dup, ioctl, write, mmap, ...
+ *   path.c      stat, access, /proc/devices
+ *   netlink.c   generic netlink sockets that ask for the vdpa family
+ *
+ * It runs inside programs that we know nothing of, so it has no lock, no thread
+ * and no allocator: state is taken and given back with single atomic
+ * operations, which is safe in signal handlers, after fork() and in vfork()
+ * children. What must not outlive an address space (the task number, channels)
+ * stands in memory that the kernel wipes in a forked child. Marks can be wrong
+ * (a raw system call closed the descriptor) and are only a hint to look: a
+ * descriptor is ours if its socket's peer has the daemon's address.
+ *
+ * Inside, system calls are made directly: libc's wrappers are what we replace,
+ * and errno must stay as it was unless a call fails. Functions return -errno.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#ifndef SHIM_SHIM_H
+#define SHIM_SHIM_H
+
+#include <errno.h>
+#include <sys/socket.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include "base/util.h"
+#include "uapi/preload.h"
+
+/* A system call: -errno, errno itself as it was. */
+#define SYS(...)                                \
+	({                                      \
+		int errno_ = errno;             \
+		long r_ = syscall(__VA_ARGS__); \
+		if (r_ < 0) {                   \
+			r_ = -errno;            \
+			errno = errno_;         \
+		}                               \
+		r_;                             \
+	})
+
+/* What the interposed function returns for -errno. */
+static inline long shim_return(long r)
+{
+	if (r < 0) {
+		errno = (int)-r;
+		return -1;
+	}
+	return r;
+}
+
+/* known.c */
+
+enum mark {
+	MARK_NONE,
+	MARK_FILE, /* always ready: epoll_ctl() refuses it */
+	MARK_QUEUE, /* a file that is waited for */
+	MARK_GENL, /* a generic netlink socket of the kernel's */
+	MARK_NETLINK, /* one that is a connection to the daemon */
+	MARK_CHANNEL, /* a private one of wire.c */
+	MARK_N,
+};
+
+#define SHIM_MARKS_MAX 65536
+extern uint8_t shim_marks[SHIM_MARKS_MAX];
+
+/* The one look at descriptors that are not ours. */
+static inline enum mark shim_mark(int fd)
+{
+	return likely((unsigned int)fd < SHIM_MARKS_MAX)
+		       ? __atomic_load_n(&shim_marks[fd], __ATOMIC_RELAXED)
+		       : MARK_NONE;
+}
+
+static inline bool shim_mark_is_file(enum mark mark)
+{
+	return mark == MARK_FILE || mark == MARK_QUEUE;
+}
+
+/* No-ops in a vfork() child, whose descriptors are not its parent's. */
+void shim_mark_set(int fd, enum mark mark);
+/* All but channels. */
+void shim_mark_clear_range(unsigned int first, unsigned int last);
+
+/* Was the environment's socket given? */
+bool shim_is_enabled(void);
+bool shim_is_debug(void);
+void shim_debug(const char *fmt, ...) _printf_(1, 2);
+/* Address of the daemon. Return: its length. */
+socklen_t shim_daemon(const struct sockaddr **ret);
+
+/* Is it a connection to the daemon, whatever its mark says? */
+bool shim_is_ours(int fd);
+/* Is it a file of ours? Looks closer at marked ones only. */
+bool shim_is_file(int fd);
+/* The same for any descriptor; marks it. */
+bool shim_adopt_file(int fd);
+
+/* Copies memory whose address may be bad. Return: bytes; -EFAULT for none. */
+ssize_t shim_copy_in(void *dst, const void *src, size_t len);
+int shim_copy_out(uint64_t dst, const void *src, size_t len);
+
+/* wire.c */
+
+/* Called once, when the environment was read. */
+void shim_wire_init(void);
+/* The process of this address space: not that of a vfork() child. */
+pid_t shim_owner_pid(void);
+
+/**
+ * struct shim_call - a call to the daemon
+ *
+ * @fd: a visible socket
+ * @op, @arg: see uapi/preload.h
+ * @data, @n_data: the bytes that go with it; addresses may be bad
+ * @attach_fd: descriptor to pass, if it is open; -1: none
+ * @answer, @answer_len: where the bytes that come back go; NULL: to the
+ *                       addresses that the daemon says
+ * @ret_fd: a descriptor that came back (O_CLOEXEC), or -1
+ * @ret_offset: see struct preload_reply
+ */
+struct shim_call {
+	int fd;
+	enum preload_op op;
+	uint64_t arg[4];
+	const struct iovec *data;
+	int n_data;
+	int attach_fd;
+	void *answer;
+	size_t answer_len;
+	int ret_fd;
+	uint64_t ret_offset;
+};
+
+/* Return: result >= 0; -errno; -EIO no daemon. */
+int64_t shim_call(struct shim_call *call);
+
+/* A new connection, with SOCK_CLOEXEC or 0. Return: fd; -errno. */
+int shim_connect(int type_flags);
+/* Asks it something, answered on the connection itself. Up to @max bytes of
+ * answer. Return: the result; -errno; -EIO no daemon. */
+int64_t shim_ask(int conn, const void *message, size_t len, void *answer,
+		 size_t max, uint32_t *ret_file_flags);
+/* Is the descriptor one that wire.c needs? Ascending search from @fd. */
+int shim_next_channel(int fd);
+
+/* path.c */
+
+/* The name below /dev if the path is one of the daemon's, or NULL. */
+const char *shim_name(const char *path);
+/* A memfd in place of a file of /proc. Return: fd; -ENOENT not one of those. */
+int shim_open_proc(const char *path, int flags);
+
+#endif
