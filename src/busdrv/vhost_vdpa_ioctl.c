@@ -134,6 +134,10 @@ static int64_t do_set_owner(struct vhost_vdpa *v, struct cdev_call *call,
 	if (v->owner) {
 		return -EBUSY;
 	}
+	if (!cdev_task_mem(task)) {
+		return err(-EACCES, "process %d does not show its memory",
+			   (int)cdev_task_pid(task));
+	}
 	ret = vdpa_bind_mm(v->vdev, cdev_task_pid(task));
 	if (ret < 0) {
 		return ret;
