@@ -68,6 +68,9 @@ static long open_node(const char *name, int flags)
 		(void)SYS(SYS_close, fd);
 		return r;
 	}
+	if (file_flags & PRELOAD_FILE_NO_EPOLL) {
+		shim_await_readable(fd); /* poll() must say so from now on */
+	}
 	shim_mark_set(fd, file_flags & PRELOAD_FILE_NO_EPOLL ? MARK_FILE
 							     : MARK_QUEUE);
 	return fd;

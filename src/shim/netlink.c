@@ -51,6 +51,7 @@ _public_ int socket(int domain, int type, int protocol)
 static bool names_family(const uint8_t *attrs, size_t len)
 {
 	struct nlattr attr;
+	size_t step;
 
 	while (len >= sizeof(attr)) {
 		memcpy(&attr, attrs, sizeof(attr));
@@ -62,11 +63,10 @@ static bool names_family(const uint8_t *attrs, size_t len)
 		    memcmp(attrs + sizeof(attr), FAMILY, sizeof(FAMILY)) == 0) {
 			return true;
 		}
-		if (NLA_ALIGN(attr.nla_len) >= len) {
-			return false;
-		}
-		attrs += NLA_ALIGN(attr.nla_len);
-		len -= NLA_ALIGN(attr.nla_len);
+		step = min_of(align_up(attr.nla_len, NLA_ALIGNTO),
+			      (uint64_t)len);
+		attrs += step;
+		len -= step;
 	}
 	return false;
 }

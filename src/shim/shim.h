@@ -155,6 +155,8 @@ int shim_connect(int type_flags);
  * answer. Return: the result; -errno; -EIO no daemon. */
 int64_t shim_ask(int conn, const void *message, size_t len, void *answer,
 		 size_t max, uint32_t *ret_file_flags);
+/* Or at its end. */
+void shim_await_readable(int fd);
 /* Is the descriptor one that wire.c needs? Ascending search from @fd. */
 int shim_next_channel(int fd);
 

@@ -619,3 +619,11 @@ int64_t shim_ask(int conn, const void *message, size_t len, void *answer,
 	}
 	return reply.result;
 }
+
+void shim_await_readable(int fd)
+{
+	struct pollfd pfd = { .fd = fd, .events = POLLIN };
+
+	while (SYS(SYS_ppoll, &pfd, 1UL, NULL, NULL, 0UL) == -EINTR) {
+	}
+}
