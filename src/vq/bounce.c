@@ -162,8 +162,8 @@ int vq_bounce_in(struct vq *vq, struct vq_slot *slot, uint32_t n_pieces)
 }
 
 /* Writes those of the bytes [from, to) of the writable part that are in it. */
-static int bounce_write(const struct vq_slot *slot, const struct vq_copy *copy,
-			uint64_t from, uint64_t to)
+static int bounce_write(const struct iotlb_snap *snap,
+			const struct vq_copy *copy, uint64_t from, uint64_t to)
 {
 	uint64_t off;
 
@@ -173,8 +173,7 @@ static int bounce_write(const struct vq_slot *slot, const struct vq_copy *copy,
 		return 0;
 	}
 	off = from - copy->pos;
-	return mem_write(slot->snap->snap, copy->iova + off, copy->mem + off,
-			 to - from);
+	return mem_write(snap, copy->iova + off, copy->mem + off, to - from);
 }
 
 /**
@@ -187,16 +186,17 @@ static int bounce_write(const struct vq_slot *slot, const struct vq_copy *copy,
 uint32_t vq_bounce_out(struct vq *vq, struct vq_slot *slot, uint32_t written)
 {
 	const struct vq_bounce *bounce = &vq->bounces[slot - vq->slots];
+	const struct iotlb_snap *snap = vq->snaps[slot->snap].snap;
 	uint32_t tail = slot->chain.tail_bytes;
 	uint32_t total = slot->chain.writable_bytes;
 	uint32_t prefix = written - tail;
 
 	for (uint32_t i = 0; i < bounce->n_copies; i++) {
 		const struct vq_copy *copy = &bounce->copies[i];
-		int rc = bounce_write(slot, copy, 0, prefix);
+		int rc = bounce_write(snap, copy, 0, prefix);
 
 		if (rc == 0) {
-			rc = bounce_write(slot, copy, total - tail, total);
+			rc = bounce_write(snap, copy, total - tail, total);
 		}
 		if (rc < 0) {
 			vq_count(&vq->counters.n_faults, 1);

@@ -42,6 +42,11 @@
 /* No descriptor is available; beside enum vq_break and -EAGAIN. */
 #define PACKED_EMPTY (-ENODATA)
 
+struct packed_pos {
+	uint16_t idx;
+	bool wrap;
+};
+
 _hot_ struct shm_desc_ring *desc_at(const struct vq *vq, uint16_t idx)
 {
 	return (struct shm_desc_ring *)vq->desc.va + idx;
@@ -68,7 +73,9 @@ void packed_setup(struct vq *vq, const struct vq_setup *setup)
 
 _hot_ bool flags_available(uint16_t flags, bool wrap)
 {
-	return !!(flags & FLAG_AVAIL) == wrap && !!(flags & FLAG_USED) != wrap;
+	unsigned int wanted = wrap ? FLAG_AVAIL : FLAG_USED;
+
+	return (flags & (FLAG_AVAIL | FLAG_USED)) == wanted;
 }
 
 /* A descriptor that is part of an available chain. */
@@ -89,60 +96,52 @@ _hot_ int load_desc(struct vq *vq, uint16_t idx, struct shm_desc *ret,
 	return 0;
 }
 
-/* The next descriptor. Return: 0; PACKED_EMPTY not available; -EAGAIN */
-_hot_ int load_first(struct vq *vq, struct shm_desc *ret, bool is_direct)
+/* The first descriptor of a chain. Return: 0; PACKED_EMPTY; -EAGAIN */
+_hot_ int load_first(struct vq *vq, struct packed_pos pos, struct shm_desc *ret,
+		     bool is_direct)
 {
 	uint16_t flags;
 
 	if (is_direct) {
-		const struct shm_desc_ring *ring = desc_at(vq, vq->avail_idx);
+		const struct shm_desc_ring *ring = desc_at(vq, pos.idx);
 
 		/* [packed-avail], pairs with packed_driver.c */
 		ret->meta = shm_load_acq64(&ring->meta);
-		if (!flags_available(shm_packed_flags(ret->meta),
-				     vq->avail_wrap)) {
+		if (!flags_available(shm_packed_flags(ret->meta), pos.wrap)) {
 			return PACKED_EMPTY;
 		}
 		ret->addr = shm_load64(&ring->addr);
 		return 0;
 	}
 	if (vq_area_read16(vq, &vq->desc,
-			   (uint64_t)vq->avail_idx * SHM_DESC_SIZE + FLAGS_OFF,
+			   (uint64_t)pos.idx * SHM_DESC_SIZE + FLAGS_OFF,
 			   &flags) < 0) {
 		return -EAGAIN;
 	}
-	if (!flags_available(flags, vq->avail_wrap)) {
+	if (!flags_available(flags, pos.wrap)) {
 		return PACKED_EMPTY;
 	}
-	return load_desc(vq, vq->avail_idx, ret, false);
+	return load_desc(vq, pos.idx, ret, false);
 }
 
-/* May a chain of @n_descs ring slots be called @id now? */
-_hot_ int check_id(const struct vq *vq, uint16_t id, uint32_t n_descs)
+/* May a chain be called @id now? */
+_hot_ int check_id(const struct vq *vq, uint16_t id)
 {
 	if (unlikely(id >= vq->num)) {
 		return VQ_BREAK_HEAD;
 	}
-	if (unlikely(vq->is_busy[id])) {
-		return VQ_BREAK_IN_FLIGHT;
-	}
-	return unlikely(n_descs > vq->num - vq->n_unpublished_descs)
-		       ? VQ_BREAK_AVAIL
-		       : 0;
+	return unlikely(vq->is_busy[id]) ? VQ_BREAK_IN_FLIGHT : 0;
 }
 
 /*
- * From the first descriptor on; @d is the last one afterwards, and tells the
- * id. @ret_n_descs: ring slots.
+ * From the first descriptor, at @idx, to the last, which tells the id.
+ * @ret_n_descs: ring slots.
  */
-_hot_ int walk_descs(struct vq *vq, struct walk *w, struct shm_desc *d,
-		     uint32_t *ret_n_descs, bool is_direct)
+_hot_ int walk_descs(struct vq *vq, struct walk *w, uint16_t idx,
+		     struct shm_desc *d, uint32_t *ret_n_descs, bool is_direct)
 {
-	uint16_t idx = vq->avail_idx;
-	uint32_t n_descs = 1;
-
 	/* Ends: walk_add() takes num descriptors at most. */
-	for (;; n_descs++) {
+	for (uint32_t n_descs = 1;; n_descs++) {
 		uint16_t flags = shm_packed_flags(d->meta);
 		uint32_t len = shm_desc_len(d->meta);
 		int rc;
@@ -165,82 +164,99 @@ _hot_ int walk_descs(struct vq *vq, struct walk *w, struct shm_desc *d,
 	}
 }
 
-/* @d: the first descriptor, then the last. */
-static __attribute__((noinline)) int
-walk_chain(struct vq *vq, struct shm_desc *d, uint32_t *ret_n_descs)
+/* What a walk found. */
+struct packed_chain {
+	uint16_t id;
+	uint16_t n_descs;
+};
+
+/* @room: ring slots not in flight. */
+static __attribute__((noinline)) int walk_chain(struct vq *vq, uint16_t idx,
+						struct shm_desc d,
+						uint32_t room,
+						struct packed_chain *ret)
 {
+	uint32_t n_descs;
 	struct walk w;
 	uint16_t id;
 	int rc;
 
 	walk_init(vq, &w, vq->walk_slot);
-	rc = vq->is_direct ? walk_descs(vq, &w, d, ret_n_descs, true)
-			   : walk_descs(vq, &w, d, ret_n_descs, false);
-	id = shm_packed_id(d->meta);
+	rc = vq->is_direct ? walk_descs(vq, &w, idx, &d, &n_descs, true)
+			   : walk_descs(vq, &w, idx, &d, &n_descs, false);
+	id = shm_packed_id(d.meta);
 	if (rc == 0) {
-		rc = check_id(vq, id, *ret_n_descs);
+		rc = check_id(vq, id);
+	}
+	if (rc == 0 && n_descs > room) {
+		rc = VQ_BREAK_AVAIL;
 	}
 	if (rc == 0) {
 		walk_move(&w, &vq->slots[id]);
+		w.slot->chain.head = id;
+		w.slot->chain.n_descs = (uint16_t)n_descs;
 		rc = walk_finish(vq, &w);
 	}
 	if (unlikely(rc)) {
 		walk_abort(vq, &w);
 	}
+	*ret = (struct packed_chain){ id, (uint16_t)n_descs };
 	return rc;
 }
 
-/* The chain at the available position; @ret_id names its slot. */
-_hot_ int fetch_one(struct vq *vq, uint16_t *ret_id, bool is_direct)
+/* The chain at @pos, into the slot of its id. */
+_hot_ int fetch_one(struct vq *vq, struct packed_pos pos, uint32_t room,
+		    struct packed_chain *ret, bool is_direct)
 {
-	uint32_t n_descs = 1;
-	struct vq_slot *slot;
+	struct packed_chain walked;
 	struct shm_desc d;
-	uint16_t flags, id;
-	int rc = load_first(vq, &d, is_direct);
+	uint16_t flags;
+	int rc = load_first(vq, pos, &d, is_direct);
 
 	if (rc) {
 		return rc;
 	}
 	flags = shm_packed_flags(d.meta);
-	id = shm_packed_id(d.meta);
-	if (flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT) ||
-	    check_id(vq, id, 1) ||
-	    !walk_single(vq, &vq->slots[id], d.addr, shm_desc_len(d.meta),
-			 flags & VRING_DESC_F_WRITE)) {
-		rc = walk_chain(vq, &d, &n_descs);
-		if (unlikely(rc)) {
-			return rc;
-		}
-		id = shm_packed_id(d.meta);
+	ret->id = shm_packed_id(d.meta);
+	ret->n_descs = 1;
+	if (likely(!(flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) &&
+		   room && check_id(vq, ret->id) == 0 &&
+		   walk_single(vq, ret->id, d.addr, shm_desc_len(d.meta),
+			       flags & VRING_DESC_F_WRITE))) {
+		return 0;
 	}
-	slot = &vq->slots[id];
-	slot->chain.head = id;
-	slot->chain.n_descs = (uint16_t)n_descs;
-	slot->snap = vq->snap;
-	vq->is_busy[id] = true;
-	vq->n_unpublished_descs += n_descs;
-	vq_step(vq, &vq->avail_idx, &vq->avail_wrap, n_descs);
-	*ret_id = id;
-	return 0;
+	rc = walk_chain(vq, pos.idx, d, room, &walked);
+	*ret = walked;
+	return rc;
 }
 
 _hot_ unsigned int fetch_burst(struct vq *vq, struct vq_chain **ret_chains,
 			       unsigned int max, int *ret_rc, bool is_direct)
 {
+	struct packed_pos pos = { vq->avail_idx, vq->avail_wrap };
+	uint32_t room = vq->num - vq->n_unpublished_descs;
+	uint16_t order_tail = vq->order_tail;
 	unsigned int i;
 	int rc = 0;
 
 	for (i = 0; i < max; i++) {
-		uint16_t id;
+		struct packed_chain c;
 
-		rc = fetch_one(vq, &id, is_direct);
+		rc = fetch_one(vq, pos, room, &c, is_direct);
 		if (rc) {
 			break;
 		}
-		ret_chains[i] = &vq->slots[id].chain;
-		vq_order_push(vq, id);
+		vq->slots[c.id].snap = vq->snap_idx;
+		vq->is_busy[c.id] = true;
+		vq_order_push(vq, &order_tail, c.id);
+		ret_chains[i] = &vq->slots[c.id].chain;
+		room -= c.n_descs;
+		vq_step(vq, &pos.idx, &pos.wrap, c.n_descs);
 	}
+	vq->avail_idx = pos.idx;
+	vq->avail_wrap = pos.wrap;
+	vq->order_tail = order_tail;
+	vq->n_unpublished_descs = vq->num - room;
 	*ret_rc = rc == PACKED_EMPTY ? 0 : rc;
 	return i;
 }
@@ -366,8 +382,9 @@ void packed_set_kick(struct vq *vq, bool is_enabled)
 
 bool packed_has_available(struct vq *vq)
 {
+	struct packed_pos pos = { vq->avail_idx, vq->avail_wrap };
 	struct shm_desc d;
 
-	return (vq->is_direct ? load_first(vq, &d, true)
-			      : load_first(vq, &d, false)) == 0;
+	return (vq->is_direct ? load_first(vq, pos, &d, true)
+			      : load_first(vq, pos, &d, false)) == 0;
 }

@@ -67,12 +67,9 @@ static void fill_table(struct shm_desc_ring *table,
 	}
 }
 
-uint16_t packed_driver_add(struct vq_driver *drv,
-			   const struct vq_driver_chain *chain)
+static void put_chain(struct vq_driver *drv,
+		      const struct vq_driver_chain *chain, uint16_t id)
 {
-	uint16_t id = drv->free_head;
-
-	drv->free_head = drv->next[id];
 	if (chain->is_indirect) {
 		struct vq_sg sg = {
 			.iova = vq_driver_table_iova(drv, id),
@@ -81,7 +78,7 @@ uint16_t packed_driver_add(struct vq_driver *drv,
 
 		fill_table(vq_driver_table(drv, id), chain);
 		put_desc(drv, &sg, id, VRING_DESC_F_INDIRECT);
-		return id;
+		return;
 	}
 	for (unsigned int i = 0; i < chain->n; i++) {
 		unsigned int flags = i < chain->n_readable ? 0
@@ -92,7 +89,32 @@ uint16_t packed_driver_add(struct vq_driver *drv,
 		}
 		put_desc(drv, &chain->sg[i], id, flags);
 	}
-	return id;
+}
+
+int packed_driver_add(struct vq_driver *drv, const struct vq_sg *sg,
+		      unsigned int n_readable, unsigned int n_writable,
+		      void *cookie)
+{
+	struct vq_driver_chain chain = {
+		.sg = sg,
+		.n = n_readable + n_writable,
+		.n_readable = n_readable,
+	};
+	uint16_t id = drv->free_head;
+	int rc = vq_driver_check(drv, &chain);
+
+	if (unlikely(rc < 0)) {
+		return rc;
+	}
+	drv->free_head = drv->next[id];
+	if (likely(chain.n == 1)) {
+		put_desc(drv, chain.sg, id,
+			 chain.n_readable ? 0 : VRING_DESC_F_WRITE);
+	} else {
+		put_chain(drv, &chain, id);
+	}
+	vq_driver_added(drv, id, &chain, cookie);
+	return 0;
 }
 
 bool packed_driver_publish(struct vq_driver *drv)
@@ -118,7 +140,7 @@ bool packed_driver_publish(struct vq_driver *drv)
 			   (uint16_t)(drv->avail_idx - drv->n_added));
 }
 
-int packed_driver_peek(struct vq_driver *drv, struct vq_driver_elem *ret)
+_hot_ int peek(struct vq_driver *drv, struct vq_driver_elem *ret)
 {
 	/* [packed-used], pairs with packed.c */
 	uint64_t meta = shm_load_acq64(&desc_at(drv, drv->used_idx)->meta);
@@ -133,11 +155,24 @@ int packed_driver_peek(struct vq_driver *drv, struct vq_driver_elem *ret)
 	return 1;
 }
 
-void packed_driver_free(struct vq_driver *drv, uint16_t id)
+_hot_ void release(struct vq_driver *drv, uint16_t id)
 {
 	step(drv, &drv->used_idx, &drv->used_wrap, drv->bufs[id].n_descs);
 	drv->next[id] = drv->free_head;
 	drv->free_head = id;
+}
+
+int packed_driver_get(struct vq_driver *drv, struct vq_used *ret_used,
+		      unsigned int max)
+{
+	return vq_driver_get_burst(drv, ret_used, max, peek, release);
+}
+
+bool packed_driver_has_used(struct vq_driver *drv)
+{
+	struct vq_driver_elem elem;
+
+	return peek(drv, &elem) != 0;
 }
 
 void packed_driver_set_call(struct vq_driver *drv, bool is_enabled)

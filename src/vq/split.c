@@ -202,16 +202,16 @@ _hot_ int fetch_one(struct vq *vq, uint16_t head, bool is_direct)
 	}
 	flags = shm_split_flags(d.meta);
 	if (flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT) ||
-	    !walk_single(vq, slot, d.addr, shm_desc_len(d.meta),
+	    !walk_single(vq, head, d.addr, shm_desc_len(d.meta),
 			 flags & VRING_DESC_F_WRITE)) {
 		rc = walk_chain(vq, slot, d);
 		if (unlikely(rc)) {
 			return rc;
 		}
+		slot->chain.head = head;
+		slot->chain.n_descs = 1;
 	}
-	slot->chain.head = head;
-	slot->chain.n_descs = 1;
-	slot->snap = vq->snap;
+	slot->snap = vq->snap_idx;
 	vq->is_busy[head] = true;
 	return 0;
 }
@@ -222,6 +222,7 @@ _hot_ unsigned int fetch_burst(struct vq *vq, struct vq_chain **ret_chains,
 {
 	uint16_t heads[VQ_BURST_MAX];
 	enum vq_break why = VQ_OK;
+	uint16_t order_tail = vq->order_tail;
 	unsigned int i, n;
 	int rc = count_available(vq, &why, is_direct);
 
@@ -243,9 +244,10 @@ _hot_ unsigned int fetch_burst(struct vq *vq, struct vq_chain **ret_chains,
 			break;
 		}
 		ret_chains[i] = &vq->slots[head].chain;
-		vq_order_push(vq, head);
+		vq_order_push(vq, &order_tail, head);
 	}
 	*ret_rc = rc;
+	vq->order_tail = order_tail;
 	vq->avail_idx = (uint16_t)(vq->avail_idx + i);
 	return i;
 }

@@ -87,17 +87,46 @@ static uint16_t add_direct(struct vq_driver *drv,
 	return head;
 }
 
-uint16_t split_driver_add(struct vq_driver *drv,
+/* The usual frame. */
+_hot_ uint16_t add_single(struct vq_driver *drv,
 			  const struct vq_driver_chain *chain)
 {
-	uint16_t at = ring_off(drv, drv->avail_idx);
-	uint16_t head = chain->is_indirect ? add_indirect(drv, chain)
-					   : add_direct(drv, chain);
+	uint16_t head = drv->free_head;
 
+	store_desc((struct shm_desc_ring *)drv->desc + head, chain->sg,
+		   chain->n_readable ? 0 : VRING_DESC_F_WRITE, 0);
+	drv->free_head = drv->next[head];
+	drv->bufs[head].last = head;
+	return head;
+}
+
+int split_driver_add(struct vq_driver *drv, const struct vq_sg *sg,
+		     unsigned int n_readable, unsigned int n_writable,
+		     void *cookie)
+{
+	struct vq_driver_chain chain = {
+		.sg = sg,
+		.n = n_readable + n_writable,
+		.n_readable = n_readable,
+	};
+	uint16_t at = ring_off(drv, drv->avail_idx);
+	int rc = vq_driver_check(drv, &chain);
+	uint16_t head;
+
+	if (unlikely(rc < 0)) {
+		return rc;
+	}
+	if (likely(chain.n == 1)) {
+		head = add_single(drv, &chain);
+	} else {
+		head = chain.is_indirect ? add_indirect(drv, &chain)
+					 : add_direct(drv, &chain);
+	}
 	shm_store16(avail16(drv, AVAIL_RING + 2U * at), head);
 	drv->avail_idx++;
 	drv->n_added++;
-	return head;
+	vq_driver_added(drv, head, &chain, cookie);
+	return 0;
 }
 
 bool split_driver_publish(struct vq_driver *drv)
@@ -117,7 +146,7 @@ bool split_driver_publish(struct vq_driver *drv)
 		drv->avail_idx, old_idx);
 }
 
-int split_driver_peek(struct vq_driver *drv, struct vq_driver_elem *ret)
+_hot_ int peek(struct vq_driver *drv, struct vq_driver_elem *ret)
 {
 	uint16_t at = ring_off(drv, drv->used_idx);
 	const __le32 *elem;
@@ -140,7 +169,7 @@ int split_driver_peek(struct vq_driver *drv, struct vq_driver_elem *ret)
 	return 1;
 }
 
-void split_driver_free(struct vq_driver *drv, uint16_t id)
+_hot_ void release(struct vq_driver *drv, uint16_t id)
 {
 	uint16_t last = drv->bufs[id].last;
 
@@ -155,6 +184,19 @@ void split_driver_free(struct vq_driver *drv, uint16_t id)
 	}
 	drv->next[last] = drv->free_head;
 	drv->free_head = id;
+}
+
+int split_driver_get(struct vq_driver *drv, struct vq_used *ret_used,
+		     unsigned int max)
+{
+	return vq_driver_get_burst(drv, ret_used, max, peek, release);
+}
+
+bool split_driver_has_used(struct vq_driver *drv)
+{
+	struct vq_driver_elem elem;
+
+	return peek(drv, &elem) != 0;
 }
 
 void split_driver_set_call(struct vq_driver *drv, bool is_enabled)

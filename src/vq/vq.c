@@ -36,28 +36,28 @@ const char *vq_break_name(enum vq_break why)
 }
 
 /* Takes the next @n * @size bytes at *cursor, on a cache line. */
-static void *carve(char **cursor, size_t n, size_t size)
+static void *carve(uintptr_t *cursor, size_t n, size_t size)
 {
-	char *p = (char *)align_up((uintptr_t)*cursor, CACHE_LINE);
+	uintptr_t p = align_up(*cursor, CACHE_LINE);
 
 	*cursor = p + n * size;
-	return p;
+	return (void *)p;
 }
 
-static void carve_pool(char **cursor, struct vq_pool *pool)
+static void carve_pool(uintptr_t *cursor, struct vq_pool *pool)
 {
 	pool->mem = carve(cursor, (size_t)pool->n_blocks * pool->n_pieces,
 			  sizeof(*pool->mem));
 	pool->free = carve(cursor, pool->n_blocks, sizeof(*pool->free));
 }
 
-/* All arrays of a queue in one block. Return: its end. */
-static char *carve_all(struct vq *vq, char *arena)
+/* All arrays of a queue in one block at @arena. Return: its end. */
+static uintptr_t carve_all(struct vq *vq, uintptr_t arena)
 {
 	struct vq_pool *medium = &vq->pools[VQ_POOL_MEDIUM];
 	struct vq_pool *large = &vq->pools[VQ_POOL_LARGE];
 	size_t num = vq->num_max;
-	char *at = arena;
+	uintptr_t at = arena;
 
 	medium->n_pieces = VQ_MEDIUM_PIECES;
 	medium->n_blocks = (uint16_t)min_of(num, (size_t)VQ_MEDIUM_BLOCKS);
@@ -106,7 +106,6 @@ static void forget_chains(struct vq *vq)
 	vq->order_tail = 0;
 	vq->n_order = 0;
 	vq->n_done = 0;
-	vq->n_in_flight = 0;
 	vq->n_unpublished = 0;
 	vq->n_unpublished_descs = 0;
 	vq->is_starved = false;
@@ -115,7 +114,7 @@ static void forget_chains(struct vq *vq)
 int vq_new(uint16_t num_max, size_t slot_bytes, struct vq **ret)
 {
 	struct vq *vq;
-	char *end;
+	uintptr_t end;
 
 	if (num_max == 0 || num_max > VQ_NUM_MAX || slot_bytes > VQ_SLOT_MAX) {
 		return err(-EINVAL,
@@ -130,14 +129,14 @@ int vq_new(uint16_t num_max, size_t slot_bytes, struct vq **ret)
 	memset(vq, 0, sizeof(*vq));
 	vq->num_max = num_max;
 	vq->class_stride = align_up(slot_bytes, CACHE_LINE);
-	end = carve_all(vq, NULL);
+	end = carve_all(vq, 0);
 	/* Zeroed pages that are never touched take no memory. */
-	vq->arena = calloc(1, (uintptr_t)end + CACHE_LINE);
+	vq->arena = calloc(1, end + CACHE_LINE);
 	if (!vq->arena) {
 		free(vq);
 		return err(-ENOMEM, "vq: out of memory for size %u", num_max);
 	}
-	(void)carve_all(vq, vq->arena);
+	(void)carve_all(vq, (uintptr_t)vq->arena);
 	forget_chains(vq);
 	*ret = vq;
 	return 0;
@@ -175,6 +174,7 @@ static void snap_push(struct vq *vq, struct iotlb_snap *snap)
 	ref->snap = iotlb_snap_ref(snap);
 	ref->n_chains = 0;
 	vq->snap = ref;
+	vq->snap_idx = (uint16_t)(ref - vq->snaps);
 }
 
 static void snap_drop(struct vq *vq, struct vq_snap *ref)
@@ -185,8 +185,10 @@ static void snap_drop(struct vq *vq, struct vq_snap *ref)
 }
 
 /* A chain does not need its snapshot any more. */
-_hot_ void snap_put(struct vq *vq, struct vq_snap *ref)
+_hot_ void snap_put(struct vq *vq, uint16_t snap_idx)
 {
+	struct vq_snap *ref = &vq->snaps[snap_idx];
+
 	ref->n_chains--;
 	if (unlikely(ref != vq->snap && ref->n_chains == 0)) {
 		vq->n_old_snaps--;
@@ -353,7 +355,6 @@ int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max)
 			  : split_fetch(vq, ret_chains, max, &rc);
 	vq->snap->n_chains += n;
 	vq->n_order += n;
-	vq->n_in_flight += n;
 	vq->n_unpublished += n;
 	vq_count(&vq->counters.n_chains, n);
 	vq->is_starved = false;
@@ -392,7 +393,6 @@ void vq_unfetch(struct vq *vq, unsigned int n)
 		unfetch_one(vq);
 	}
 	vq->n_order -= n;
-	vq->n_in_flight -= n;
 	vq->n_unpublished -= n;
 	vq_count(&vq->counters.n_chains, -(uint64_t)n);
 	vq->is_starved = false;
@@ -452,7 +452,6 @@ void vq_complete(struct vq *vq, struct vq_chain *chain, uint32_t written)
 	vq_count(&vq->counters.n_completed, 1);
 	if (!vq->is_in_order) {
 		vq->n_order--;
-		vq->n_in_flight--;
 		push_done(vq, slot, written);
 		return;
 	}
@@ -472,9 +471,6 @@ static void retire_done(struct vq *vq)
 	}
 	vq->n_unpublished -= vq->n_done;
 	vq->n_unpublished_descs -= n_descs;
-	if (vq->is_in_order) {
-		vq->n_in_flight -= vq->n_done;
-	}
 	vq->n_done = 0;
 }
 
@@ -545,7 +541,7 @@ bool vq_is_starved(const struct vq *vq)
 
 unsigned int vq_n_in_flight(const struct vq *vq)
 {
-	return vq->n_in_flight;
+	return vq->is_in_order ? vq->n_unpublished : vq->n_order;
 }
 
 enum vq_break vq_broken(const struct vq *vq)

@@ -98,78 +98,21 @@ struct vq_driver *vq_driver_free(struct vq_driver *drv)
 	return NULL;
 }
 
-/* Sums the pieces up. Return: 0; -EINVAL 4 GiB or more */
-_hot_ int sum_pieces(const struct vq_driver_chain *chain,
-		     uint32_t *ret_writable)
-{
-	uint64_t readable = 0, writable = 0;
-
-	for (unsigned int i = 0; i < chain->n; i++) {
-		if (i < chain->n_readable) {
-			readable += chain->sg[i].len;
-		} else {
-			writable += chain->sg[i].len;
-		}
-	}
-	if (readable + writable > UINT32_MAX) {
-		return -EINVAL;
-	}
-	*ret_writable = (uint32_t)writable;
-	return 0;
-}
-
-_hot_ void order_step(const struct vq_driver *drv, uint16_t *at)
-{
-	*at = (uint16_t)(*at + 1 == drv->num ? 0 : *at + 1);
-}
-
-_hot_ void order_push(struct vq_driver *drv, uint16_t id)
-{
-	drv->order[drv->order_tail] = id;
-	drv->bufs[id].order_idx = drv->order_tail;
-	order_step(drv, &drv->order_tail);
-}
-
 int vq_driver_add(struct vq_driver *drv, const struct vq_sg *sg,
 		  unsigned int n_readable, unsigned int n_writable,
 		  void *cookie)
 {
-	struct vq_driver_chain chain = {
-		.sg = sg,
-		.n = n_readable + n_writable,
-		.n_readable = n_readable,
-	};
-	struct vq_driver_buf *buf;
-	uint32_t writable_bytes;
-	unsigned int n_descs;
-	uint16_t id;
-
 	if (unlikely(drv->is_broken)) {
 		return -EPROTO;
 	}
-	if (unlikely(n_readable > drv->num || n_writable > drv->num ||
-		     chain.n == 0 || chain.n > drv->num || !cookie ||
-		     sum_pieces(&chain, &writable_bytes) < 0)) {
+	if (unlikely(!cookie || n_readable > drv->num ||
+		     n_writable > drv->num)) {
 		return -EINVAL;
 	}
-	chain.is_indirect = drv->has_indirect && chain.n > 1 &&
-			    chain.n <= VQ_DRIVER_INDIRECT_MAX;
-	n_descs = chain.is_indirect ? 1 : chain.n;
-	if (n_descs > drv->n_free) {
-		return -ENOSPC;
-	}
-	id = drv->is_packed ? packed_driver_add(drv, &chain)
-			    : split_driver_add(drv, &chain);
-	buf = &drv->bufs[id];
-	buf->cookie = cookie;
-	buf->writable_bytes = writable_bytes;
-	buf->n_descs = (uint16_t)n_descs;
-	drv->n_free -= n_descs;
-	drv->n_in_flight++;
-	if (drv->is_in_order) {
-		order_push(drv, id);
-	}
-	return 0;
+	return drv->is_packed ? packed_driver_add(drv, sg, n_readable,
+						  n_writable, cookie)
+			      : split_driver_add(drv, sg, n_readable,
+						 n_writable, cookie);
 }
 
 bool vq_driver_publish(struct vq_driver *drv)
@@ -185,29 +128,6 @@ bool vq_driver_publish(struct vq_driver *drv)
 	return wants_kick;
 }
 
-/* The buffer is the caller's again. */
-_hot_ void take_back(struct vq_driver *drv, uint16_t id)
-{
-	struct vq_driver_buf *buf = &drv->bufs[id];
-
-	if (drv->is_packed) {
-		packed_driver_free(drv, id);
-	} else {
-		split_driver_free(drv, id);
-	}
-	buf->cookie = NULL;
-	drv->n_free += buf->n_descs;
-	drv->n_in_flight--;
-}
-
-/* May the device say this? Ids that it was not given, and lies on length. */
-_hot_ bool elem_is_sane(const struct vq_driver *drv,
-			const struct vq_driver_elem *elem)
-{
-	return elem->id < drv->num && drv->bufs[elem->id].cookie &&
-	       elem->written <= drv->bufs[elem->id].writable_bytes;
-}
-
 /* Buffers in flight that are older than @id. */
 static unsigned int n_older(const struct vq_driver *drv, uint16_t id)
 {
@@ -217,22 +137,9 @@ static unsigned int n_older(const struct vq_driver *drv, uint16_t id)
 				     : at + drv->num - drv->order_head;
 }
 
-_hot_ int peek(struct vq_driver *drv, struct vq_driver_elem *ret)
-{
-	return drv->is_packed ? packed_driver_peek(drv, ret)
-			      : split_driver_peek(drv, ret);
-}
-
-/* The next used buffer, checked. Return: 1; 0: none; -EPROTO */
-_hot_ int get_elem(struct vq_driver *drv, struct vq_driver_elem *ret)
-{
-	int rc = peek(drv, ret);
-
-	return rc > 0 && unlikely(!elem_is_sane(drv, ret)) ? -EPROTO : rc;
-}
-
-/* A batch begins: all in flight up to @elem. */
-static int begin_batch(struct vq_driver *drv, const struct vq_driver_elem *elem)
+/* In-order: all in flight up to @elem were used. Return: 0; -EPROTO */
+int vq_driver_begin_batch(struct vq_driver *drv,
+			  const struct vq_driver_elem *elem)
 {
 	unsigned int n = n_older(drv, (uint16_t)elem->id) + 1;
 
@@ -244,53 +151,14 @@ static int begin_batch(struct vq_driver *drv, const struct vq_driver_elem *elem)
 	return 0;
 }
 
-/* The oldest buffer, when the device used it or a younger one. */
-static int get_in_order(struct vq_driver *drv, struct vq_driver_elem *ret)
-{
-	if (drv->n_batch == 0) {
-		struct vq_driver_elem elem;
-		int rc = get_elem(drv, &elem);
-
-		if (rc > 0 && begin_batch(drv, &elem) < 0) {
-			return -EPROTO;
-		}
-		if (rc <= 0) {
-			return rc;
-		}
-	}
-	drv->n_batch--;
-	ret->id = drv->order[drv->order_head];
-	ret->written = drv->n_batch ? drv->bufs[ret->id].writable_bytes
-				    : drv->batch_written;
-	order_step(drv, &drv->order_head);
-	return 1;
-}
-
 int vq_driver_get(struct vq_driver *drv, struct vq_used *ret_used,
 		  unsigned int max)
 {
-	unsigned int i;
-
 	if (unlikely(drv->is_broken)) {
 		return -EPROTO;
 	}
-	for (i = 0; i < max; i++) {
-		struct vq_driver_elem elem;
-		int rc = drv->is_in_order ? get_in_order(drv, &elem)
-					  : get_elem(drv, &elem);
-
-		if (unlikely(rc < 0)) {
-			drv->is_broken = true;
-			return i ? (int)i : rc;
-		}
-		if (rc == 0) {
-			break;
-		}
-		ret_used[i].cookie = drv->bufs[elem.id].cookie;
-		ret_used[i].written = elem.written;
-		take_back(drv, (uint16_t)elem.id);
-	}
-	return (int)i;
+	return drv->is_packed ? packed_driver_get(drv, ret_used, max)
+			      : split_driver_get(drv, ret_used, max);
 }
 
 void vq_driver_disable_call(struct vq_driver *drv)
@@ -304,8 +172,6 @@ void vq_driver_disable_call(struct vq_driver *drv)
 
 bool vq_driver_enable_call(struct vq_driver *drv)
 {
-	struct vq_driver_elem elem;
-
 	if (drv->is_packed) {
 		packed_driver_set_call(drv, true);
 	} else {
@@ -316,7 +182,8 @@ bool vq_driver_enable_call(struct vq_driver *drv)
 	if (drv->is_broken || drv->n_batch) {
 		return true;
 	}
-	return peek(drv, &elem) != 0;
+	return drv->is_packed ? packed_driver_has_used(drv)
+			      : split_driver_has_used(drv);
 }
 
 unsigned int vq_driver_n_free(const struct vq_driver *drv)
@@ -336,9 +203,10 @@ void *vq_driver_detach(struct vq_driver *drv)
 		uint16_t id = drv->detach_idx;
 		void *cookie = drv->bufs[id].cookie;
 
-		order_step(drv, &drv->detach_idx);
+		vq_driver_order_step(drv, &drv->detach_idx);
 		if (cookie) {
-			take_back(drv, id);
+			drv->bufs[id].cookie = NULL;
+			drv->n_in_flight--;
 			return cookie;
 		}
 	}

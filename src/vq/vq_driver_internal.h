@@ -76,10 +76,13 @@ struct vq_driver {
 	uint16_t num;
 };
 
+/* A buffer to be added, checked. */
 struct vq_driver_chain {
 	const struct vq_sg *sg;
 	unsigned int n;
 	unsigned int n_readable;
+	unsigned int n_descs; /* ring descriptors that it takes */
+	uint32_t writable_bytes;
 	bool is_indirect;
 };
 
@@ -104,22 +107,165 @@ _hot_ uint64_t vq_driver_table_iova(const struct vq_driver *drv, uint16_t id)
 }
 
 /*
- * split_driver.c, packed_driver.c. add: room was checked; returns the id.
- * peek: the next used buffer; returns 1, 0 (none) or -EPROTO. free: the id, and
- * steps over what told it.
+ * @chain: sg, n and n_readable are set; the rest is filled in.
+ * Return: 0; -EINVAL; -ENOSPC; see vq_driver_add()
  */
-uint16_t split_driver_add(struct vq_driver *drv,
-			  const struct vq_driver_chain *chain);
+_hot_ int vq_driver_check(const struct vq_driver *drv,
+			  struct vq_driver_chain *chain)
+{
+	uint64_t total = 0, writable = 0;
+
+	if (likely(chain->n == 1)) {
+		chain->writable_bytes = chain->n_readable ? 0 : chain->sg->len;
+		chain->is_indirect = false;
+		chain->n_descs = 1;
+		return unlikely(drv->n_free == 0) ? -ENOSPC : 0;
+	}
+	if (unlikely(chain->n == 0 || chain->n > drv->num)) {
+		return -EINVAL;
+	}
+	for (unsigned int i = 0; i < chain->n; i++) {
+		total += chain->sg[i].len;
+		writable += i < chain->n_readable ? 0 : chain->sg[i].len;
+	}
+	if (unlikely(total > UINT32_MAX)) {
+		return -EINVAL;
+	}
+	chain->writable_bytes = (uint32_t)writable;
+	chain->is_indirect = drv->has_indirect &&
+			     chain->n <= VQ_DRIVER_INDIRECT_MAX;
+	chain->n_descs = chain->is_indirect ? 1 : chain->n;
+	return unlikely(chain->n_descs > drv->n_free) ? -ENOSPC : 0;
+}
+
+_hot_ void vq_driver_order_step(const struct vq_driver *drv, uint16_t *at)
+{
+	*at = (uint16_t)(*at + 1 == drv->num ? 0 : *at + 1);
+}
+
+/* The descriptors of @chain are written: it is in flight as @id. */
+_hot_ void vq_driver_added(struct vq_driver *drv, uint16_t id,
+			   const struct vq_driver_chain *chain, void *cookie)
+{
+	struct vq_driver_buf *buf = &drv->bufs[id];
+
+	buf->cookie = cookie;
+	buf->writable_bytes = chain->writable_bytes;
+	buf->n_descs = (uint16_t)chain->n_descs;
+	drv->n_free -= chain->n_descs;
+	drv->n_in_flight++;
+	if (drv->is_in_order) {
+		drv->order[drv->order_tail] = id;
+		buf->order_idx = drv->order_tail;
+		vq_driver_order_step(drv, &drv->order_tail);
+	}
+}
+
+/* The next used buffer of the ring. Return: 1; 0: none; -EPROTO */
+typedef int (*vq_driver_peek_fn)(struct vq_driver *drv,
+				 struct vq_driver_elem *ret);
+/* Makes the id free, and steps over what the ring has of it. */
+typedef void (*vq_driver_release_fn)(struct vq_driver *drv, uint16_t id);
+
+/* The same, checked: ids that the device was not given, lies on length. */
+_hot_ int vq_driver_next(struct vq_driver *drv, struct vq_driver_elem *ret,
+			 vq_driver_peek_fn peek)
+{
+	int rc = peek(drv, ret);
+
+	if (rc > 0 &&
+	    unlikely(ret->id >= drv->num || !drv->bufs[ret->id].cookie ||
+		     ret->written > drv->bufs[ret->id].writable_bytes)) {
+		return -EPROTO;
+	}
+	return rc;
+}
+
+int vq_driver_begin_batch(struct vq_driver *drv,
+			  const struct vq_driver_elem *elem);
+
+/* In-order: the oldest buffer, when the device used it or a younger one. */
+_hot_ int vq_driver_next_in_order(struct vq_driver *drv,
+				  struct vq_driver_elem *ret,
+				  vq_driver_peek_fn peek)
+{
+	if (drv->n_batch == 0) {
+		struct vq_driver_elem elem;
+		int rc = vq_driver_next(drv, &elem, peek);
+
+		if (rc <= 0) {
+			return rc;
+		}
+		rc = vq_driver_begin_batch(drv, &elem);
+		if (rc < 0) {
+			return rc;
+		}
+	}
+	drv->n_batch--;
+	ret->id = drv->order[drv->order_head];
+	ret->written = drv->n_batch ? drv->bufs[ret->id].writable_bytes
+				    : drv->batch_written;
+	vq_driver_order_step(drv, &drv->order_head);
+	return 1;
+}
+
+_hot_ void *vq_driver_take_back(struct vq_driver *drv, uint16_t id,
+				vq_driver_release_fn release)
+{
+	struct vq_driver_buf *buf = &drv->bufs[id];
+	void *cookie = buf->cookie;
+
+	release(drv, id);
+	buf->cookie = NULL;
+	drv->n_free += buf->n_descs;
+	drv->n_in_flight--;
+	return cookie;
+}
+
+/* vq_driver_get(), made for one format: both functions are inlined. */
+_hot_ int vq_driver_get_burst(struct vq_driver *drv, struct vq_used *ret_used,
+			      unsigned int max, vq_driver_peek_fn peek,
+			      vq_driver_release_fn release)
+{
+	unsigned int i;
+
+	for (i = 0; i < max; i++) {
+		struct vq_driver_elem elem;
+		int rc = unlikely(drv->is_in_order)
+				 ? vq_driver_next_in_order(drv, &elem, peek)
+				 : vq_driver_next(drv, &elem, peek);
+
+		if (unlikely(rc < 0)) {
+			drv->is_broken = true;
+			return i ? (int)i : rc;
+		}
+		if (rc == 0) {
+			break;
+		}
+		ret_used[i].written = elem.written;
+		ret_used[i].cookie =
+			vq_driver_take_back(drv, (uint16_t)elem.id, release);
+	}
+	return (int)i;
+}
+
+/* split_driver.c, packed_driver.c: as vq_driver.h, @n is not checked */
+int split_driver_add(struct vq_driver *drv, const struct vq_sg *sg,
+		     unsigned int n_readable, unsigned int n_writable,
+		     void *cookie);
 bool split_driver_publish(struct vq_driver *drv);
-int split_driver_peek(struct vq_driver *drv, struct vq_driver_elem *ret);
-void split_driver_free(struct vq_driver *drv, uint16_t id);
+int split_driver_get(struct vq_driver *drv, struct vq_used *ret_used,
+		     unsigned int max);
+bool split_driver_has_used(struct vq_driver *drv);
 void split_driver_set_call(struct vq_driver *drv, bool is_enabled);
 
-uint16_t packed_driver_add(struct vq_driver *drv,
-			   const struct vq_driver_chain *chain);
+int packed_driver_add(struct vq_driver *drv, const struct vq_sg *sg,
+		      unsigned int n_readable, unsigned int n_writable,
+		      void *cookie);
 bool packed_driver_publish(struct vq_driver *drv);
-int packed_driver_peek(struct vq_driver *drv, struct vq_driver_elem *ret);
-void packed_driver_free(struct vq_driver *drv, uint16_t id);
+int packed_driver_get(struct vq_driver *drv, struct vq_used *ret_used,
+		      unsigned int max);
+bool packed_driver_has_used(struct vq_driver *drv);
 void packed_driver_set_call(struct vq_driver *drv, bool is_enabled);
 
 #endif

@@ -32,7 +32,7 @@
 #define _cold_	   __attribute__((noinline, cold))
 
 /* Pieces of a chain that need no block of a pool. */
-#define VQ_INLINE_PIECES 4
+#define VQ_INLINE_PIECES 5
 /* A request of 256 KiB in 4 KiB pages, with header and status. */
 #define VQ_MEDIUM_PIECES 72
 #define VQ_MEDIUM_BLOCKS 512
@@ -74,17 +74,19 @@ enum {
 	SLOT_IS_DONE = 4, /* in-order: completed, waits for older ones */
 };
 
-/* Two cache lines: a chain of few pieces touches nothing else. */
+/*
+ * Two cache lines, of which a chain of one piece touches the first, and one of
+ * few pieces both.
+ */
 struct vq_slot {
 	struct vq_chain chain;
-	struct vq_snap *snap;
-	uint32_t written;
-	uint16_t block;
+	uint32_t written; /* in-order: while it waits */
+	uint16_t snap; /* of vq->snaps[], what it was translated with */
+	uint16_t block; /* of pools[pool] */
 	uint8_t pool;
 	uint8_t flags;
-	struct iovec inline_iov[VQ_INLINE_PIECES]
-		__attribute__((aligned(CACHE_LINE)));
-};
+	struct iovec inline_iov[VQ_INLINE_PIECES] __attribute__((aligned(16)));
+} __attribute__((aligned(CACHE_LINE)));
 
 /* A piece of a chain in foreign memory. */
 struct vq_piece {
@@ -148,7 +150,8 @@ struct vq {
 	uint16_t *order; /* heads in the order of fetching, num of them */
 	struct vq_done *done;
 	struct vq_hit hits[2]; /* readable, writable */
-	struct vq_snap *snap; /* the newest */
+	struct vq_snap *snap; /* the newest, and its place in snaps[] */
+	uint16_t snap_idx;
 	struct vq_area desc;
 	struct vq_area driver;
 	struct vq_area device;
@@ -162,7 +165,6 @@ struct vq {
 	uint16_t order_tail;
 	uint32_t n_order; /* fetched and not put on the done list */
 	uint32_t n_done;
-	uint32_t n_in_flight; /* as vq_n_in_flight() */
 	uint32_t n_unpublished; /* chains fetched and not published */
 	uint32_t n_unpublished_descs; /* packed: their ring slots */
 	uint32_t n_old_snaps;
@@ -212,13 +214,10 @@ _hot_ void vq_count(uint64_t *counter, uint64_t n)
 }
 
 /* The order ring never overflows: a head is busy until it is published. */
-_hot_ void vq_order_push(struct vq *vq, uint16_t head)
+_hot_ void vq_order_push(struct vq *vq, uint16_t *tail, uint16_t head)
 {
-	vq->order[vq->order_tail] = head;
-	vq->order_tail++;
-	if (vq->order_tail == vq->num) {
-		vq->order_tail = 0;
-	}
+	vq->order[*tail] = head;
+	*tail = (uint16_t)(*tail + 1 == vq->num ? 0 : *tail + 1);
 }
 
 /* Positions of a packed ring; @n is at most num. */

@@ -116,11 +116,12 @@ _hot_ void walk_abort(struct vq *vq, struct walk *w)
  * The whole chain is one descriptor, in the entry that was hit last: most
  * frames are. Return: false: walk it.
  */
-_hot_ bool walk_single(struct vq *vq, struct vq_slot *slot, uint64_t addr,
-		       uint32_t len, bool is_writable)
+_hot_ bool walk_single(struct vq *vq, uint16_t id, uint64_t addr, uint32_t len,
+		       bool is_writable)
 {
-	const struct vq_hit *hit = &vq->hits[is_writable];
+	struct vq_slot *slot = &vq->slots[id];
 	struct vq_chain *chain = &slot->chain;
+	const struct vq_hit *hit = &vq->hits[is_writable];
 	char *va;
 
 	if (unlikely(!walk_hits(hit, addr, len))) {
@@ -133,6 +134,8 @@ _hot_ bool walk_single(struct vq *vq, struct vq_slot *slot, uint64_t addr,
 	chain->iov = slot->inline_iov;
 	chain->n_readable = !is_writable;
 	chain->n_writable = is_writable;
+	chain->head = id;
+	chain->n_descs = 1;
 	chain->readable_bytes = is_writable ? 0 : len;
 	chain->writable_bytes = is_writable ? len : 0;
 	chain->is_faulty = false;
