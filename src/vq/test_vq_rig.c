@@ -88,31 +88,36 @@ void rig_set_snap(struct rig *rig)
 	iotlb_snap_unref(snap);
 }
 
-void rig_setup(const struct rig *rig, struct vq_setup *ret)
+static int rig_start_as(struct rig *rig, uint64_t ring_iova,
+			const struct vq_state *state)
 {
-	*ret = (struct vq_setup){
+	struct iotlb_snap *snap = iotlb_snapshot(rig->tlb);
+	const struct vq_setup setup = {
 		.num = rig->num,
 		.features = rig->features,
-		.desc_area = RIG_RING_IOVA + rig->at.desc_area,
-		.driver_area = RIG_RING_IOVA + rig->at.driver_area,
-		.device_area = RIG_RING_IOVA + rig->at.device_area,
-		.state = { .avail_wrap = true, .used_wrap = true },
+		.desc_area = ring_iova + rig->at.desc_area,
+		.driver_area = ring_iova + rig->at.driver_area,
+		.device_area = ring_iova + rig->at.device_area,
+		.state = *state,
 	};
+	int rc = vq_start(rig->vq, &setup, snap);
+
+	iotlb_snap_unref(snap);
+	return rc;
 }
 
 int rig_start(struct rig *rig, const struct vq_state *state)
 {
-	struct iotlb_snap *snap = iotlb_snapshot(rig->tlb);
-	struct vq_setup setup;
-	int rc;
+	const struct vq_state first = { .avail_wrap = true, .used_wrap = true };
 
-	rig_setup(rig, &setup);
-	if (state) {
-		setup.state = *state;
-	}
-	rc = vq_start(rig->vq, &setup, snap);
-	iotlb_snap_unref(snap);
-	return rc;
+	return rig_start_as(rig, RIG_RING_IOVA, state ? state : &first);
+}
+
+int rig_start_at(struct rig *rig, uint64_t ring_iova)
+{
+	const struct vq_state first = { .avail_wrap = true, .used_wrap = true };
+
+	return rig_start_as(rig, ring_iova, &first);
 }
 
 struct rig *rig_new(uint64_t features, uint16_t num)
@@ -149,6 +154,37 @@ void rig_free(struct rig *rig)
 	rig_mem_free(&rig->ring);
 	rig_mem_free(&rig->buf);
 	free(rig);
+}
+
+void rig_remap_ring(struct rig *rig, size_t cut, enum region_kind kind)
+{
+	uint64_t last = RIG_RING_IOVA + rig->ring.size - 1;
+
+	assert_true(iotlb_unmap(rig->tlb, RIG_RING_IOVA, last) > 0);
+	if (cut) {
+		rig_map(rig, RIG_RING_IOVA, &rig->ring, 0, cut, kind,
+			MEM_PERM_RW);
+	}
+	rig_map(rig, RIG_RING_IOVA + cut, &rig->ring, cut, rig->ring.size - cut,
+		kind, MEM_PERM_RW);
+	rig_set_snap(rig);
+}
+
+struct vq_sg rig_sg(uint32_t off, uint32_t len)
+{
+	return (struct vq_sg){ .iova = RIG_BUF_IOVA + off, .len = len };
+}
+
+void rig_add_bytes(struct rig *rig, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		struct vq_sg sg = rig_sg(i, 1);
+
+		assert_int_equal(vq_driver_add(rig->drv, &sg, 1, 0,
+					       (void *)(i + 1UL)),
+				 0);
+	}
+	vq_driver_publish(rig->drv);
 }
 
 struct shm_desc_ring *rig_ring(const struct rig *rig)

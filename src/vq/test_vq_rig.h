@@ -71,8 +71,20 @@ void rig_map(struct rig *rig, uint64_t iova, const struct rig_mem *mem,
 void rig_unmap(struct rig *rig, uint64_t iova);
 /* Hands the queue what is mapped now. */
 void rig_set_snap(struct rig *rig);
+/* Starts the stopped queue, at the beginning or at @state. */
 int rig_start(struct rig *rig, const struct vq_state *state);
-void rig_setup(const struct rig *rig, struct vq_setup *ret);
+/* The same with its ring at another address. */
+int rig_start_at(struct rig *rig, uint64_t ring_iova);
+
+/*
+ * Maps the ring anew, as two entries that meet at byte @cut (0: one entry),
+ * and hands that to the queue.
+ */
+void rig_remap_ring(struct rig *rig, size_t cut, enum region_kind kind);
+/* @n buffers of one readable byte; cookies are their numbers from 1. */
+void rig_add_bytes(struct rig *rig, unsigned int n);
+/* A piece of buffer memory. */
+struct vq_sg rig_sg(uint32_t off, uint32_t len);
 
 /* Where the ring stands in our memory. */
 struct shm_desc_ring *rig_ring(const struct rig *rig);
