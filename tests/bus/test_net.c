@@ -234,6 +234,38 @@ static void test_h40_header_in_pieces(void **state)
 	expect_frame(fx, rx, buf, 60);
 }
 
+/*
+ * No offload was negotiated: checksum offsets beyond the frame (H42), unknown
+ * GSO types and sizes (H43) and buffer counts (H45) in the sender's header mean
+ * nothing, and a frame that ends within its VLAN tag (H44) is just bytes.
+ */
+static void test_h42_h43_h44_h45_sent_header_means_nothing(void **state)
+{
+	static const uint8_t headers[][HDR] = {
+		{ 1, 0, 0, 0, 0, 0, 0xff, 0xff, 0xff, 0xff, 0, 0 },
+		{ 1, 1, 0xff, 0xff, 1, 0, 60, 0, 0xfe, 0xff, 0, 0 },
+		{ 0, 0x7f, 0, 0, 0xff, 0xff, 0, 0, 0, 0, 0xff, 0xff },
+		{ 0xff, 0x25, 0xff, 0xff, 0, 0, 0, 0, 0, 0, 0, 0 },
+	};
+	struct fixture *fx = *state;
+
+	for (size_t i = 0; i < ARRAY_SIZE(headers); i++) {
+		for (uint32_t len = 14; len <= 18; len++) {
+			char *rx = post_rx(fx->c, 256);
+			char *tx = vclient_alloc(fx->c, HDR + len, 64);
+			struct vq_sg sg = { vclient_iova(fx->c, tx),
+					    HDR + len };
+
+			memcpy(tx, headers[i], HDR);
+			memset(tx + HDR, 0x81, len); /* a multicast */
+			tx[HDR + 13] = 0; /* type 0x8100 */
+			vclient_add(fx->c, 1, &sg, 1, 0, tx);
+			assert_int_equal(vclient_run_one(fx->c, 1).written, 0);
+			expect_frame(fx, rx, tx, len);
+		}
+	}
+}
+
 static void test_rx_buffer_that_is_too_small_comes_back_empty(void **state)
 {
 	struct fixture *fx = *state;
@@ -441,6 +473,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_h41_short_frames_are_tx_errors),
 	BOTH(test_h46_too_long_is_a_tx_error),
 	BOTH(test_h40_header_in_pieces),
+	BOTH(test_h42_h43_h44_h45_sent_header_means_nothing),
 	BOTH(test_rx_buffer_that_is_too_small_comes_back_empty),
 	cmocka_unit_test_setup_teardown(test_mergeable_frame_is_spread,
 					set_up_mergeable, tear_down),
