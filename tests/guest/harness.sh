@@ -8,7 +8,7 @@ set -euo pipefail
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 work=$(mktemp -d)
-trap 'rm -rf "$work"' EXIT
+trap 'guest_kill; rm -rf "$work"' EXIT
 GUEST_DIR=$work/guest
 GUEST_WORK=$work/share
 mkdir -p "$GUEST_DIR" "$GUEST_WORK"

@@ -24,10 +24,12 @@
 # guest_qmp COMMAND [JSON]
 # guest_finish           wait for the end; returns the job's status:
 #                        97 no GUEST-RC line, 98 QEMU failed, 124 out of time
+# guest_kill             end it now, for an EXIT trap
 # guest_log              the serial log, without carriage returns
 #
 # JOB is a script for busybox's sh, in the guest /job/run.  Set before, if the
 # default does not do:
+#   GUEST_KERNEL   "none": no kernel and no JOB, the firmware boots what it can
 #   GUEST_DIR      work folder (default: a new one in $TMPDIR, left behind)
 #   GUEST_QEMU     path of qemu-system-x86_64 (default: the one in PATH)
 #   GUEST_PREFIX   array: command to run QEMU under
@@ -88,40 +90,50 @@ guest_initramfs()
 	) 9>"$cache/lock" || guest_skip 'the initramfs could not be built'
 }
 
-guest_start()
+# guest_pack JOB [ARG...]: the initramfs with the job in it
+guest_pack()
 {
-	local job=$1 qemu mem=${GUEST_MEM:-512}
+	local job=$1
 
 	shift
-	[ "${guest_base-}" ] || guest_need
-	: "${GUEST_DIR:=$(mktemp -d)}"
-	rm -rf "$GUEST_DIR"/{job,serial.log,qmp.sock}
 	mkdir -p "$GUEST_DIR/job"
 	{
 		printf 'set --'
-		while [ $# -gt 0 ] && [ "$1" != -- ]; do
-			printf " '%s'" "$1"
-			shift
-		done
+		printf " '%s'" "$@"
 		printf '\n'
 		cat "$job"
 	} >"$GUEST_DIR/job/run"
 	cp "$guest_here"/in/*.sh "$GUEST_DIR/job/"
-	[ $# = 0 ] || shift
 	{
 		cat "$guest_base"
 		(cd "$GUEST_DIR" && find job | cpio -o -H newc --quiet -R 0:0)
 	} >"$GUEST_DIR/initrd"
-	: >"$GUEST_DIR/serial.log"
+}
 
+guest_start()
+{
+	local qemu job=() mem=${GUEST_MEM:-512}
+
+	while [ $# -gt 0 ] && [ "$1" != -- ]; do
+		job+=("$1")
+		shift
+	done
+	[ $# = 0 ] || shift
+	: "${GUEST_DIR:=$(mktemp -d)}"
+	rm -rf "$GUEST_DIR"/{job,serial.log,qmp.sock}
+	: >"$GUEST_DIR/serial.log"
 	qemu=("${GUEST_QEMU:-qemu-system-x86_64}" -nodefaults -no-user-config
 		-display none -vga none -monitor none
 		-serial "file:$GUEST_DIR/serial.log"
 		-qmp "unix:$GUEST_DIR/qmp.sock,server=on,wait=off"
-		-accel tcg,thread=single -cpu max -smp 1 -m "$mem"
-		-kernel "$guest_kernel" -initrd "$GUEST_DIR/initrd"
-		-append "console=ttyS0 panic=-1 quiet ipv6.disable=1 mods=${\
-GUEST_MODULES-virtio_net,virtio_blk}")
+		-accel tcg,thread=single -cpu max -smp 1 -m "$mem")
+	if [ "${GUEST_KERNEL-}" != none ]; then
+		[ "${guest_base-}" ] || guest_need
+		guest_pack "${job[@]}"
+		qemu+=(-kernel "$guest_kernel" -initrd "$GUEST_DIR/initrd"
+			-append "console=ttyS0 panic=-1 quiet ipv6.disable=1 $(
+			)mods=${GUEST_MODULES-virtio_net,virtio_blk}")
+	fi
 	case ${GUEST_RAM:-memfd} in
 	memfd)
 		qemu+=(-M q35,memory-backend=ram -object
@@ -184,6 +196,15 @@ guest_finish()
 	fi
 	rc=$(guest_log | sed -n 's/^GUEST-RC=\([0-9]*\).*/\1/p' | tail -n 1)
 	return "${rc:-97}"
+}
+
+# For an EXIT trap: end a guest that still runs.
+guest_kill()
+{
+	[ "$guest_pid" ] || return 0
+	kill "$guest_pid" 2>/dev/null || true
+	wait "$guest_pid" 2>/dev/null || true
+	guest_pid=
 }
 
 guest_boot()
