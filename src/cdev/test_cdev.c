@@ -16,7 +16,7 @@
 
 #include "base/cleanup.h"
 #include "cdev/cdev_internal.h"
-#include "cdev/toy.h"
+#include "cdev/test_toy.h"
 
 struct fixture {
 	struct loop *loop;

@@ -22,8 +22,9 @@
 #include "base/cleanup.h"
 #include "base/fd.h"
 #include "cdev/cdev.h"
-#include "cdev/toy.h"
-#include "shim/test_genl.h"
+#include "cdev/test_toy.h"
+#include "shim/client.h"
+#include "shim/genl.h"
 
 #define CLIENT_TIMEOUT_S 100
 
@@ -64,7 +65,7 @@ static int listen_at(const char *path)
 static void start_daemon(struct fixture *f)
 {
 	static const struct cdev_netlink_ops netlink = {
-		.request = test_genl_request,
+		.request = genl_request,
 	};
 
 	assert_int_equal(loop_new("control", &f->loop), 0);
@@ -189,38 +190,13 @@ static void run_shell(struct fixture *f, const char *script)
 	expect_status(start(f, argv), 0);
 }
 
-#define CLIENT_CASE(name)                            \
+/* Each case of the client that takes no arguments and comes back. */
+#define CLIENT_TEST(name)                            \
 	static void test_client_##name(void **state) \
 	{                                            \
 		run_case(*state, #name);             \
 	}
-CLIENT_CASE(open)
-CLIENT_CASE(open_variants)
-CLIENT_CASE(reopen)
-CLIENT_CASE(stat)
-CLIENT_CASE(proc_devices)
-CLIENT_CASE(ioctl)
-CLIENT_CASE(bad_pointers)
-CLIENT_CASE(variable_length)
-CLIENT_CASE(descriptors)
-CLIENT_CASE(read_write)
-CLIENT_CASE(poll)
-CLIENT_CASE(mmap)
-CLIENT_CASE(memory)
-CLIENT_CASE(dup)
-CLIENT_CASE(stale_mark)
-CLIENT_CASE(fork)
-CLIENT_CASE(raw_fork)
-CLIENT_CASE(exec)
-CLIENT_CASE(vfork)
-CLIENT_CASE(pass)
-CLIENT_CASE(raw_write)
-CLIENT_CASE(threads)
-CLIENT_CASE(pending)
-CLIENT_CASE(pending_close)
-CLIENT_CASE(signals)
-CLIENT_CASE(close_all)
-CLIENT_CASE(netlink)
+CLIENT_CASES(CLIENT_TEST)
 
 /* ---- deaths ---- */
 
@@ -378,7 +354,7 @@ static void test_python(void **state)
 		  "END");
 }
 
-/* The unmodified tool of iproute2, against the stand-in of test_genl.c. */
+/* The unmodified tool of iproute2, against the stand-in of genl.c. */
 static void test_vdpa_tool(void **state)
 {
 	if (access("/usr/sbin/vdpa", X_OK) < 0 &&
@@ -397,34 +373,8 @@ static void test_vdpa_tool(void **state)
 #define T(name) cmocka_unit_test_setup_teardown(name, setup, teardown)
 
 static const struct CMUnitTest tests[] = {
-	T(test_client_open),
-	T(test_client_open_variants),
-	T(test_client_reopen),
-	T(test_client_stat),
-	T(test_client_proc_devices),
-	T(test_client_ioctl),
-	T(test_client_bad_pointers),
-	T(test_client_variable_length),
-	T(test_client_descriptors),
-	T(test_client_read_write),
-	T(test_client_poll),
-	T(test_client_mmap),
-	T(test_client_memory),
-	T(test_client_dup),
-	T(test_client_stale_mark),
-	T(test_client_fork),
-	T(test_client_raw_fork),
-	T(test_client_exec),
-	T(test_client_vfork),
-	T(test_client_pass),
-	T(test_client_raw_write),
-	T(test_client_threads),
-	T(test_client_pending),
-	T(test_client_pending_close),
-	T(test_client_signals),
-	T(test_client_close_all),
-	T(test_client_netlink),
-	T(test_client_killed_is_released),
+#define CLIENT_ENTRY(name) T(test_client_##name),
+	CLIENT_CASES(CLIENT_ENTRY) T(test_client_killed_is_released),
 	T(test_daemon_killed_gives_eio),
 	T(test_without_daemon_nothing_changes),
 	T(test_coreutils),

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A stand-in for the generic netlink family "vdpa"; see test_genl.h.
+ * A stand-in for the generic netlink family "vdpa"; see genl.h.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
-#include "shim/test_genl.h"
+#include "shim/genl.h"
 
 #include <errno.h>
 #include <linux/genetlink.h>
@@ -93,7 +93,7 @@ static void begin_family(struct message *m, const struct answer *a, uint8_t cmd)
 {
 	struct genlmsghdr genl = { .cmd = cmd, .version = 1 };
 
-	begin(m, a, TEST_GENL_FAMILY,
+	begin(m, a, GENL_TOY_FAMILY,
 	      a->request->nlmsg_flags & NLM_F_DUMP ? NLM_F_MULTI : 0);
 	put(m, &genl, sizeof(genl));
 }
@@ -101,7 +101,7 @@ static void begin_family(struct message *m, const struct answer *a, uint8_t cmd)
 static void get_family(const struct answer *a)
 {
 	struct genlmsghdr genl = { .cmd = CTRL_CMD_NEWFAMILY, .version = 2 };
-	uint16_t id = TEST_GENL_FAMILY;
+	uint16_t id = GENL_TOY_FAMILY;
 	uint32_t max = VDPA_ATTR_MAX;
 	struct message m;
 
@@ -162,12 +162,12 @@ static void family_request(const struct answer *a, uint8_t cmd, bool is_toymgmt,
 		send_mgmtdev(a);
 		break;
 	case VDPA_CMD_DEV_GET:
-		for (unsigned int i = 0; i < TEST_GENL_N_DEVICES; i++) {
+		for (unsigned int i = 0; i < GENL_TOY_N_DEVICES; i++) {
 			send_dev(a, i);
 		}
 		break;
-	case TEST_GENL_WHO:
-		begin_family(&m, a, TEST_GENL_WHO);
+	case GENL_TOY_WHO:
+		begin_family(&m, a, GENL_TOY_WHO);
 		put(&m, who, sizeof(who));
 		send_message(&m, a);
 		return;
@@ -182,11 +182,10 @@ static void family_request(const struct answer *a, uint8_t cmd, bool is_toymgmt,
 	}
 }
 
-void test_genl_request(void *priv, uint32_t port, bool is_admin,
-		       const void *buf, size_t len,
-		       void (*reply)(void *reply_priv, const void *buf,
-				     size_t len),
-		       void *reply_priv)
+void genl_request(void *priv, uint32_t port, bool is_admin, const void *buf,
+		  size_t len,
+		  void (*reply)(void *reply_priv, const void *buf, size_t len),
+		  void *reply_priv)
 {
 	struct genlmsghdr genl;
 	struct nlmsghdr nlh;
@@ -199,7 +198,7 @@ void test_genl_request(void *priv, uint32_t port, bool is_admin,
 	memcpy(&genl, (const char *)buf + sizeof(nlh), sizeof(genl));
 	if (nlh.nlmsg_type == GENL_ID_CTRL) {
 		get_family(&a);
-	} else if (nlh.nlmsg_type == TEST_GENL_FAMILY) {
+	} else if (nlh.nlmsg_type == GENL_TOY_FAMILY) {
 		family_request(&a, genl.cmd,
 			       memmem(buf, len, "toymgmt", 8) != NULL,
 			       is_admin);

@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * A toy node for the tests of the carriers; see toy.h.
+ * A toy node for the tests of the carriers; see test_toy.h.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
-#include "cdev/toy.h"
+#include "cdev/test_toy.h"
 
 #include <assert.h>
 #include <errno.h>
