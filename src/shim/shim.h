@@ -11,7 +11,8 @@
  *
  *   real.c      libc's own functions
  *   known.c     marks; is this descriptor ours?
- *   wire.c      channels, calls, questions
+ *   wire.c      calls and questions to the daemon
+ *   channel.c   where replies come; what belongs to the address space
  *   file.c      open, close, dup, ioctl, write, mmap, ...
  *   path.c      stat, access, /proc/devices
  *   netlink.c   generic netlink sockets that ask for the vdpa family
@@ -71,7 +72,7 @@ enum mark {
 	MARK_QUEUE, /* a file that is waited for */
 	MARK_GENL, /* a generic netlink socket of the kernel's */
 	MARK_NETLINK, /* one that is a connection to the daemon */
-	MARK_CHANNEL, /* a private one of wire.c */
+	MARK_CHANNEL, /* a private one of channel.c */
 	MARK_N,
 };
 
@@ -114,12 +115,16 @@ bool shim_adopt_file(int fd);
 ssize_t shim_copy_in(void *dst, const void *src, size_t len);
 int shim_copy_out(uint64_t dst, const void *src, size_t len);
 
-/* wire.c */
+/* channel.c */
 
 /* Called once, when the environment was read. */
 void shim_wire_init(void);
 /* The process of this address space: not that of a vfork() child. */
 pid_t shim_owner_pid(void);
+/* Is the descriptor one that channel.c needs? Ascending search from @fd. */
+int shim_next_channel(int fd);
+
+/* wire.c */
 
 /**
  * struct shim_call - a call to the daemon
@@ -157,8 +162,6 @@ int64_t shim_ask(int conn, const void *message, size_t len, void *answer,
 		 size_t max, uint32_t *ret_file_flags);
 /* Or at its end. */
 void shim_await_readable(int fd);
-/* Is the descriptor one that wire.c needs? Ascending search from @fd. */
-int shim_next_channel(int fd);
 
 /* path.c */
 
