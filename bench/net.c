@@ -1,0 +1,374 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Frames round a whole loopback device on one core: one line a figure.
+ *
+ * A bus with one loop has a vdpasim_net. A poller on that loop plays the
+ * driver: it takes back what was used, offers it anew, publishes. The pump of
+ * the device is the loop's other poller. So each frame is offered and fetched
+ * on the transmit queue, filtered, copied to a buffer that was offered and
+ * fetched on the receive queue, completed and taken back on both; all in one
+ * thread, without a system call. Frames are 64 bytes behind the header of 12.
+ *
+ * limit: the same copies of the same buffers between two bare rings of 16-byte
+ * descriptors, which check, translate and count nothing. It alternates with the
+ * device, and ratio is the median of the ratios of neighbours.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include <linux/virtio_config.h>
+#include <linux/virtio_net.h>
+#include <linux/virtio_ring.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "base/util.h"
+#include "bench.h"
+#include "bus/bus.h"
+#include "dev/net/vdpasim_net.h"
+#include "vq/vq_driver.h"
+
+#define N_REPEATS    15
+#define N_FRAMES     1000000
+#define N_WARM_UP    100000
+#define RING_NUM     256
+#define BURST	     32
+#define HDR_BYTES    12
+#define FRAME_BYTES  64
+#define BUFFER_BYTES 2048
+/* Not a power of two, or all buffers would share a few sets of the cache. */
+#define STRIDE	  (BUFFER_BYTES + 128)
+#define MEM_BYTES (8U << 20)
+#define MEM_IOVA  0x40000000ULL
+
+/* One side of the driver; buffers are cookies. */
+struct queue {
+	struct vq_driver *drv;
+	char *buffers;
+	bool is_rx;
+	uint32_t idx;
+};
+
+struct bench {
+	struct loop *loop;
+	struct vdpa_bus *bus;
+	struct vdpa_mgmtdev *mgmtdev;
+	struct vdpa_device *vdev;
+	struct region *region;
+	char *mem;
+	size_t n_mem; /* bytes that are given out */
+	struct queue rx, tx;
+	struct loop_poller driver;
+	uint64_t n_received;
+	uint64_t n_wanted;
+};
+
+struct variant {
+	const char *ring;
+	const char *with;
+	uint64_t features;
+};
+
+#define PACKED BIT_ULL(VIRTIO_F_RING_PACKED)
+static const struct variant variants[] = {
+	{ "split", "-", 0 },
+	{ "split", "event_idx", BIT_ULL(VIRTIO_RING_F_EVENT_IDX) },
+	{ "split", "in_order", BIT_ULL(VIRTIO_F_IN_ORDER) },
+	{ "split", "mrg_rxbuf", BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) },
+	{ "packed", "-", PACKED },
+	{ "packed", "event_idx", PACKED | BIT_ULL(VIRTIO_RING_F_EVENT_IDX) },
+	{ "packed", "in_order", PACKED | BIT_ULL(VIRTIO_F_IN_ORDER) },
+	{ "packed", "mrg_rxbuf", PACKED | BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) },
+};
+
+/* ---- the driver ---- */
+
+static uint64_t iova_of(const struct bench *b, const void *va)
+{
+	return MEM_IOVA + (uint64_t)((const char *)va - b->mem);
+}
+
+static char *take_mem(struct bench *b, size_t size)
+{
+	size_t at = align_up(b->n_mem, 4096);
+
+	bench_must(at + size <= MEM_BYTES);
+	b->n_mem = at + size;
+	return b->mem + at;
+}
+
+static void offer(const struct bench *b, const struct queue *q, char *buffer)
+{
+	const struct vq_sg sg = {
+		.iova = iova_of(b, buffer),
+		.len = q->is_rx ? BUFFER_BYTES : HDR_BYTES + FRAME_BYTES,
+	};
+
+	bench_must(vq_driver_add(q->drv, &sg, !q->is_rx, q->is_rx, buffer) ==
+		   0);
+}
+
+static void publish(struct bench *b, const struct queue *q)
+{
+	if (vq_driver_publish(q->drv)) {
+		(void)vdpa_kick_vq(b->vdev, q->idx);
+	}
+}
+
+/* Takes back a burst of used buffers and offers them again. */
+static unsigned int turn_round(struct bench *b, const struct queue *q)
+{
+	struct vq_used used[BURST];
+	int n = vq_driver_get(q->drv, used, BURST);
+
+	bench_must(n >= 0);
+	for (int i = 0; i < n; i++) {
+		if (q->is_rx) {
+			bench_must(used[i].written == HDR_BYTES + FRAME_BYTES);
+		}
+		offer(b, q, used[i].cookie);
+	}
+	publish(b, q);
+	return (unsigned int)n;
+}
+
+static unsigned int driver_poll(void *priv)
+{
+	struct bench *b = priv;
+	unsigned int n = turn_round(b, &b->rx);
+
+	b->n_received += n;
+	if (b->n_received >= b->n_wanted) {
+		loop_stop(b->loop);
+	}
+	return n + turn_round(b, &b->tx);
+}
+
+static bool driver_arm(void *priv)
+{
+	(void)priv;
+	return true; /* never sleeps: it asked for no calls */
+}
+
+static void driver_start(void *priv)
+{
+	struct bench *b = priv;
+
+	b->driver = (struct loop_poller){
+		.poll = driver_poll,
+		.arm = driver_arm,
+		.priv = b,
+	};
+	loop_poller_add(b->loop, &b->driver);
+	loop_poller_wake(&b->driver);
+}
+
+/* ---- set-up ---- */
+
+static void set_up_queue(struct bench *b, struct queue *q, uint32_t idx,
+			 uint64_t features)
+{
+	struct vq_layout at;
+	char *ring;
+
+	vq_layout(RING_NUM, features, &at);
+	ring = take_mem(b, at.size_bytes);
+	memset(ring, 0, at.size_bytes);
+	q->idx = idx;
+	q->is_rx = idx == 0;
+	q->buffers = take_mem(b, RING_NUM * STRIDE);
+	bench_must(vq_driver_new(RING_NUM, features, ring, iova_of(b, ring),
+				 &q->drv) == 0);
+	vq_driver_disable_call(q->drv);
+	bench_must(vdpa_set_vq_num(b->vdev, idx, RING_NUM) == 0);
+	bench_must(vdpa_set_vq_address(b->vdev, idx,
+				       iova_of(b, ring + at.desc_area),
+				       iova_of(b, ring + at.driver_area),
+				       iova_of(b, ring + at.device_area)) == 0);
+	bench_must(vdpa_set_vq_ready(b->vdev, idx, true) == 0);
+	for (unsigned int i = 0; i < RING_NUM; i++) {
+		char *buffer = q->buffers + i * STRIDE;
+
+		memset(buffer, 0, HDR_BYTES);
+		memset(buffer + HDR_BYTES, 0xff, FRAME_BYTES); /* broadcast */
+		offer(b, q, buffer);
+	}
+}
+
+static void set_status(struct bench *b, unsigned int bits)
+{
+	uint8_t status = vdpa_get_status(b->vdev) | (uint8_t)bits;
+
+	bench_must(vdpa_set_status(b->vdev, status) == 0);
+}
+
+static void start(struct bench *b, uint64_t features)
+{
+	features |= BIT_ULL(VIRTIO_F_VERSION_1) |
+		    BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
+	b->n_mem = 0;
+	set_status(b, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
+	bench_must(vdpa_set_driver_features(b->vdev, features) == 0);
+	bench_must(vdpa_get_driver_features(b->vdev) == features);
+	set_status(b, VIRTIO_CONFIG_S_FEATURES_OK);
+	set_up_queue(b, &b->rx, 0, features);
+	set_up_queue(b, &b->tx, 1, features);
+	set_status(b, VIRTIO_CONFIG_S_DRIVER_OK);
+	publish(b, &b->rx);
+	publish(b, &b->tx);
+	loop_call_wait(b->loop, driver_start, b);
+}
+
+static void stop(struct bench *b)
+{
+	loop_poller_del(&b->driver);
+	bench_must(vdpa_reset(b->vdev, 0) == 0);
+	b->rx.drv = vq_driver_free(b->rx.drv);
+	b->tx.drv = vq_driver_free(b->tx.drv);
+}
+
+static void set_up(struct bench *b)
+{
+	struct vdpa_dev_config config = { .is_admin = true };
+
+	bench_must(loop_new("bench", &b->loop) == 0);
+	bench_must(vdpa_bus_new(b->loop, &b->loop, 1, &b->bus) == 0);
+	bench_must(vdpasim_net_register(b->bus, &b->mgmtdev) == 0);
+	bench_must(vdpa_dev_add(b->bus, NULL, "vdpasim_net", "net0", &config) ==
+		   0);
+	b->vdev = vdpa_device_find(b->bus, "net0");
+	b->mem = mmap(NULL, MEM_BYTES, PROT_READ | PROT_WRITE,
+		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+	bench_must(b->mem != MAP_FAILED);
+	bench_must(region_new_own(b->mem, MEM_BYTES, NULL, NULL, &b->region) ==
+		   0);
+	bench_must(vdpa_map(b->vdev, 0, MEM_IOVA, MEM_IOVA + MEM_BYTES - 1,
+			    b->region, 0, MEM_PERM_RW) == 0);
+}
+
+static void tear_down(struct bench *b)
+{
+	vdpasim_net_unregister(b->mgmtdev);
+	vdpa_bus_free(b->bus);
+	loop_free(b->loop);
+	region_unref(b->region);
+	munmap(b->mem, MEM_BYTES);
+}
+
+/* ---- the limit ---- */
+
+struct bare_desc {
+	uint64_t addr;
+	uint32_t len;
+	uint16_t id;
+	uint16_t flags;
+};
+
+/* Offered by one side, given back by the other: that is all it takes. */
+struct bare_ring {
+	struct bare_desc desc[RING_NUM];
+	char *buffer[RING_NUM];
+	uint16_t at;
+};
+
+static void bare_offer(struct bare_ring *ring, uint16_t from, uint32_t len)
+{
+	for (unsigned int i = 0; i < BURST; i++) {
+		struct bare_desc *d = &ring->desc[(from + i) % RING_NUM];
+
+		d->addr = (uintptr_t)ring->buffer[(from + i) % RING_NUM];
+		d->len = len;
+		__atomic_store_n(&d->flags, 1, __ATOMIC_RELEASE);
+	}
+}
+
+static void bare_loop_back(struct bare_ring *rx, struct bare_ring *tx)
+{
+	for (unsigned int i = 0; i < BURST; i++) {
+		struct bare_desc *in = &tx->desc[(tx->at + i) % RING_NUM];
+		struct bare_desc *out = &rx->desc[(rx->at + i) % RING_NUM];
+
+		bench_must(__atomic_load_n(&in->flags, __ATOMIC_ACQUIRE) == 1);
+		bench_must(__atomic_load_n(&out->flags, __ATOMIC_ACQUIRE) == 1);
+		memcpy((void *)(uintptr_t)out->addr,
+		       (const void *)(uintptr_t)in->addr, in->len);
+		out->len = in->len;
+		__atomic_store_n(&in->flags, 2, __ATOMIC_RELEASE);
+		__atomic_store_n(&out->flags, 2, __ATOMIC_RELEASE);
+	}
+}
+
+static double limit_mpps(struct bench *b)
+{
+	static struct bare_ring rx, tx;
+	uint64_t began_ns;
+
+	for (unsigned int i = 0; i < RING_NUM; i++) {
+		rx.buffer[i] = b->mem + i * STRIDE;
+		tx.buffer[i] = b->mem + (RING_NUM + i) * STRIDE;
+	}
+	began_ns = bench_cpu_ns();
+	for (unsigned int n = 0; n < N_FRAMES; n += BURST) {
+		bare_offer(&rx, rx.at, BUFFER_BYTES);
+		bare_offer(&tx, tx.at, HDR_BYTES + FRAME_BYTES);
+		bare_loop_back(&rx, &tx);
+		rx.at = (uint16_t)(rx.at + BURST);
+		tx.at = (uint16_t)(tx.at + BURST);
+	}
+	return N_FRAMES * 1e3 / (double)(bench_cpu_ns() - began_ns);
+}
+
+/* ---- figures ---- */
+
+static void run_frames(struct bench *b, uint64_t n)
+{
+	b->n_received = 0;
+	b->n_wanted = n;
+	bench_must(loop_run(b->loop) == 0);
+}
+
+static double device_mpps(struct bench *b, uint64_t features)
+{
+	uint64_t began_ns, ended_ns;
+
+	start(b, features);
+	run_frames(b, N_WARM_UP);
+	began_ns = bench_cpu_ns();
+	run_frames(b, N_FRAMES);
+	ended_ns = bench_cpu_ns();
+	stop(b);
+	return N_FRAMES * 1e3 / (double)(ended_ns - began_ns);
+}
+
+static void measure(struct bench *b, const struct variant *v)
+{
+	double mpps[N_REPEATS], limit[N_REPEATS], ratio[N_REPEATS];
+
+	for (unsigned int i = 0; i < N_REPEATS; i++) {
+		limit[i] = limit_mpps(b);
+		mpps[i] = device_mpps(b, v->features);
+		ratio[i] = mpps[i] / limit[i];
+	}
+	printf("bench=net figure=loopback ring=%s with=%s frame_bytes=%u "
+	       "mpps=%.2f limit_mpps=%.2f ratio=%.3f\n",
+	       v->ring, v->with, FRAME_BYTES, bench_median(mpps, N_REPEATS),
+	       bench_median(limit, N_REPEATS), bench_median(ratio, N_REPEATS));
+	(void)fflush(stdout);
+}
+
+int main(int argc, char **argv)
+{
+	static struct bench b;
+
+	set_up(&b);
+	for (unsigned int i = 0; i < ARRAY_SIZE(variants); i++) {
+		const struct variant *v = &variants[i];
+
+		/* net [RING [WITH]]: only those, for a profiler */
+		if ((argc < 2 || strcmp(argv[1], v->ring) == 0) &&
+		    (argc < 3 || strcmp(argv[2], v->with) == 0)) {
+			measure(&b, v);
+		}
+	}
+	tear_down(&b);
+	return 0;
+}
