@@ -339,34 +339,36 @@ static double device_mpps(struct bench *b, uint64_t features)
 	return N_FRAMES * 1e3 / (double)(ended_ns - began_ns);
 }
 
-static void measure(struct bench *b, const struct variant *v)
+static void measure(struct bench *b, const struct variant *v, unsigned int n)
 {
 	double mpps[N_REPEATS], limit[N_REPEATS], ratio[N_REPEATS];
 
-	for (unsigned int i = 0; i < N_REPEATS; i++) {
+	for (unsigned int i = 0; i < n; i++) {
 		limit[i] = limit_mpps(b);
 		mpps[i] = device_mpps(b, v->features);
 		ratio[i] = mpps[i] / limit[i];
 	}
 	printf("bench=net figure=loopback ring=%s with=%s frame_bytes=%u "
 	       "mpps=%.2f limit_mpps=%.2f ratio=%.3f\n",
-	       v->ring, v->with, FRAME_BYTES, bench_median(mpps, N_REPEATS),
-	       bench_median(limit, N_REPEATS), bench_median(ratio, N_REPEATS));
+	       v->ring, v->with, FRAME_BYTES, bench_median(mpps, n),
+	       bench_median(limit, n), bench_median(ratio, n));
 	(void)fflush(stdout);
 }
 
 int main(int argc, char **argv)
 {
+	/* net [RING [WITH [REPEATS]]]: only those, for a profiler */
+	unsigned long n = argc < 4 ? N_REPEATS : strtoul(argv[3], NULL, 10);
 	static struct bench b;
 
+	bench_must(n >= 1 && n <= N_REPEATS);
 	set_up(&b);
 	for (unsigned int i = 0; i < ARRAY_SIZE(variants); i++) {
 		const struct variant *v = &variants[i];
 
-		/* net [RING [WITH]]: only those, for a profiler */
 		if ((argc < 2 || strcmp(argv[1], v->ring) == 0) &&
 		    (argc < 3 || strcmp(argv[2], v->with) == 0)) {
-			measure(&b, v);
+			measure(&b, v, (unsigned int)n);
 		}
 	}
 	tear_down(&b);
