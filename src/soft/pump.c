@@ -5,7 +5,7 @@
  * Theory of operation
  *
  *   kick eventfd --> pump_kicked --> the poller is awake
- *   poller       --> pump_poll: fetch a burst
+ *   poller       --> pump_poll: kicks off, fetch a burst
  *                               class->submit(burst)   ... soft_complete()
  *                               publish each queue that got completions
  *                               decide the call, once a queue
@@ -89,6 +89,7 @@ static unsigned int pump_poll(void *priv)
 	if (max == 0) {
 		return 0;
 	}
+	vq_disable_kick(q->vq);
 	n = vq_fetch(q->vq, chains, max);
 	if (n == -EPROTO) {
 		pump_broken(q);
@@ -197,6 +198,18 @@ void soft_complete(struct soft_dev *dev, uint16_t idx, struct vq_chain *chain,
 
 	vq_complete(q->vq, chain, written);
 	q->is_dirty = true;
+}
+
+void soft_complete_all(struct soft_dev *dev, uint16_t idx,
+		       struct vq_chain *const *chains, const uint32_t *written,
+		       unsigned int n)
+{
+	struct soft_vq *q = &dev->vqs[idx];
+
+	if (n > 0) {
+		vq_complete_all(q->vq, chains, written, n);
+		q->is_dirty = true;
+	}
 }
 
 void soft_wake(struct soft_dev *dev, uint16_t idx)

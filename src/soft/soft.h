@@ -167,6 +167,11 @@ void soft_unfetch(struct soft_dev *dev, uint16_t idx, unsigned int n);
 void soft_complete(struct soft_dev *dev, uint16_t idx, struct vq_chain *chain,
 		   uint32_t written);
 
+/* The same for a burst; @written may be NULL: nothing in any of them. */
+void soft_complete_all(struct soft_dev *dev, uint16_t idx,
+		       struct vq_chain *const *chains, const uint32_t *written,
+		       unsigned int n);
+
 /* Look at a queue again soon. */
 void soft_wake(struct soft_dev *dev, uint16_t idx);
 

@@ -460,6 +460,42 @@ void vq_complete(struct vq *vq, struct vq_chain *chain, uint32_t written)
 	push_done_in_order(vq);
 }
 
+/* Return: false: it needs more than a place on the done list. */
+_hot_ bool complete_plain(struct vq *vq, struct vq_chain *chain,
+			  uint32_t written)
+{
+	struct vq_slot *slot = container_of(chain, struct vq_slot, chain);
+
+	if (unlikely(slot->flags || slot->snap != vq->snap_idx)) {
+		return false;
+	}
+	assert(vq->is_busy[chain->head]);
+	assert(written <= chain->writable_bytes);
+	assert(chain->tail_bytes <= written);
+	push_done(vq, slot, written);
+	return true;
+}
+
+void vq_complete_all(struct vq *vq, struct vq_chain *const *chains,
+		     const uint32_t *written, unsigned int n)
+{
+	unsigned int n_plain = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		uint32_t bytes = written ? written[i] : 0;
+
+		if (!vq->is_in_order && complete_plain(vq, chains[i], bytes)) {
+			n_plain++;
+		} else {
+			vq_complete(vq, chains[i], bytes);
+		}
+	}
+	vq->snap->n_chains -= n_plain;
+	vq->n_order -= n_plain;
+	vq_count(&vq->counters.n_completed, n_plain);
+	vq->is_starved = vq->is_starved && n == 0;
+}
+
 /* The heads on the done list are the driver's again. */
 static void retire_done(struct vq *vq)
 {

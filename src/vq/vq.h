@@ -221,6 +221,14 @@ void vq_unfetch(struct vq *vq, unsigned int n);
 void vq_complete(struct vq *vq, struct vq_chain *chain, uint32_t written);
 
 /**
+ * vq_complete_all() - the same for many
+ * @chains: in the order in which they shall be used
+ * @written: of each; NULL: nothing in any
+ */
+void vq_complete_all(struct vq *vq, struct vq_chain *const *chains,
+		     const uint32_t *written, unsigned int n);
+
+/**
  * vq_publish() - show the driver what was completed since the last time
  *
  * Return: true when the driver wants a call

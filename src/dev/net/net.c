@@ -103,6 +103,19 @@ static const struct {
 #undef COUNTER
 };
 
+void net_count_all(struct net_dev *net, const struct net_counters *by)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(counter_table); i++) {
+		size_t offset = counter_table[i].offset;
+		uint64_t n = *(const uint64_t *)((const char *)by + offset);
+
+		if (n > 0) {
+			net_count((uint64_t *)((char *)&net->counters + offset),
+				  n);
+		}
+	}
+}
+
 int net_emit_stats(struct soft_dev *dev, uint16_t idx, vdpa_stat_fn emit,
 		   void *priv)
 {

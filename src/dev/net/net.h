@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * The virtio-net class: headers, the control queue, counters. What becomes of
- * frames is a backend's business (net/loopback.c).
+ * frames is a backend's business (loopback.c).
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -56,6 +56,9 @@ static inline void net_count(uint64_t *counter, uint64_t by)
 	/* One writer: a plain sum, stored so that readers see whole values. */
 	__atomic_store_n(counter, *counter + by, __ATOMIC_RELAXED);
 }
+
+/* What a burst counted, each at most once. */
+void net_count_all(struct net_dev *net, const struct net_counters *by);
 
 /**
  * net_config_init() - the config space of a new device

@@ -2,19 +2,9 @@
 /*
  * vdpasim_net: the loopback network device, as the kernel's simulator.
  *
- * Theory of operation
- *
  * Three queues: 0 receive, 1 transmit, 2 control; group 0 has the first two,
- * group 1 the control queue; two address spaces. A frame that is sent comes
- * back on the receive queue when it is addressed to the device (its MAC,
- * multicast, broadcast); others are counted as dropped. Nothing waits for
- * receive buffers: a frame that finds none is an overrun, as on a wire.
- *
- *   transmit burst --> per frame: filter, take receive chains, copy, complete
- *
- * Frames come back with a clean header: no offload is offered, so whatever the
- * sender's header says means nothing. With MRG_RXBUF a frame is spread over as
- * many receive chains as it needs.
+ * group 1 the control queue; two address spaces. What becomes of frames is in
+ * loopback.c.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -30,139 +20,17 @@
 
 #include "base/err.h"
 #include "base/parse.h"
+#include "dev/net/loopback.h"
 #include "dev/net/net.h"
 
 #define SIM_VQ_NUM_MAX 256
-/* Receive chains that one frame may take. */
-#define FRAME_CHAINS_MAX 32
 
 static const uint64_t sim_net_features =
 	BIT_ULL(VIRTIO_NET_F_MTU) | BIT_ULL(VIRTIO_NET_F_MAC) |
 	BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) | BIT_ULL(VIRTIO_NET_F_STATUS) |
 	BIT_ULL(VIRTIO_NET_F_CTRL_VQ) | BIT_ULL(VIRTIO_NET_F_CTRL_MAC_ADDR);
 
-/* ---- loopback ---- */
-
-enum verdict {
-	FRAME_TAKEN,
-	FRAME_BAD,
-	FRAME_NOT_OURS,
-};
-
-static enum verdict look_at(const struct net_dev *net,
-			    const struct vq_chain *tx)
-{
-	uint8_t dst[6];
-
-	if (tx->is_faulty ||
-	    tx->readable_bytes < NET_HDR_BYTES + NET_FRAME_MIN ||
-	    tx->readable_bytes > NET_HDR_BYTES + NET_FRAME_MAX ||
-	    vq_chain_read(tx, NET_HDR_BYTES, dst, sizeof(dst)) < 0) {
-		return FRAME_BAD;
-	}
-	return net_accepts(net, dst) ? FRAME_TAKEN : FRAME_NOT_OURS;
-}
-
-/* The chains of one frame on the receive side. */
-struct receive {
-	struct vq_chain *chains[FRAME_CHAINS_MAX];
-	unsigned int n;
-	uint32_t room; /* bytes, header included */
-};
-
-/* Takes chains until the frame fits; gives all back when it does not. */
-static int receive_take(struct net_dev *net, uint32_t need, struct receive *rx)
-{
-	unsigned int max =
-		has_bit(soft_features(&net->soft), VIRTIO_NET_F_MRG_RXBUF)
-			? FRAME_CHAINS_MAX
-			: 1;
-	bool is_bad = false;
-
-	rx->n = 0;
-	rx->room = 0;
-	while (rx->n < max && rx->room < need && !is_bad) {
-		struct vq_chain **slot = &rx->chains[rx->n];
-
-		if (soft_fetch(&net->soft, NET_VQ_RX, slot, 1) == 0) {
-			soft_unfetch(&net->soft, NET_VQ_RX, rx->n);
-			return -ENOBUFS;
-		}
-		rx->room += min_of((*slot)->writable_bytes, need - rx->room);
-		/* The header must lie in the first chain. */
-		is_bad = (*slot)->is_faulty ||
-			 (rx->n == 0 && rx->room < NET_HDR_BYTES);
-		rx->n++;
-	}
-	if (rx->room >= need && !is_bad) {
-		return 0;
-	}
-	/* Buffers that can hold nothing: back to the driver, empty, or they
-	 * would be in the way of every later frame. */
-	for (unsigned int i = 0; i < rx->n; i++) {
-		soft_complete(&net->soft, NET_VQ_RX, rx->chains[i], 0);
-	}
-	return -EMSGSIZE;
-}
-
-/* Copies header and frame; every chain of @rx is completed. */
-static void receive_fill(struct net_dev *net, struct receive *rx,
-			 const struct vq_chain *tx)
-{
-	const struct virtio_net_hdr_v1 hdr = {
-		.num_buffers = htole16((uint16_t)rx->n),
-	};
-	uint32_t done = NET_HDR_BYTES;
-
-	(void)vq_chain_write(rx->chains[0], 0, &hdr, NET_HDR_BYTES); /* fits */
-	for (unsigned int i = 0; i < rx->n; i++) {
-		struct vq_chain *chain = rx->chains[i];
-		uint32_t off = i == 0 ? (uint32_t)NET_HDR_BYTES : 0;
-		uint32_t n = min_of(chain->writable_bytes - off,
-				    tx->readable_bytes - done);
-
-		/* Neither side is faulty and both ranges were measured. */
-		(void)vq_chain_copy(chain, off, tx, done, n);
-		soft_complete(&net->soft, NET_VQ_RX, chain, off + n);
-		done += n;
-	}
-}
-
-static void loop_back(struct net_dev *net, const struct vq_chain *tx)
-{
-	uint32_t frame_bytes = tx->readable_bytes - NET_HDR_BYTES;
-	struct net_counters *c = &net->counters;
-	struct receive rx;
-	int ret;
-
-	ret = receive_take(net, tx->readable_bytes, &rx);
-	if (ret < 0) {
-		net_count(ret == -ENOBUFS ? &c->rx_overruns : &c->rx_errors, 1);
-		return;
-	}
-	receive_fill(net, &rx, tx);
-	net_count(&c->rx_packets, 1);
-	net_count(&c->rx_bytes, frame_bytes);
-}
-
-static void transmit(struct net_dev *net, struct vq_chain *tx)
-{
-	struct net_counters *c = &net->counters;
-	enum verdict verdict = look_at(net, tx);
-
-	if (verdict == FRAME_BAD) {
-		net_count(&c->tx_errors, 1);
-	} else {
-		net_count(&c->tx_packets, 1);
-		net_count(&c->tx_bytes, tx->readable_bytes - NET_HDR_BYTES);
-	}
-	if (verdict == FRAME_TAKEN) {
-		loop_back(net, tx);
-	} else if (verdict == FRAME_NOT_OURS) {
-		net_count(&c->rx_drops, 1);
-	}
-	soft_complete(&net->soft, NET_VQ_TX, tx, 0);
-}
+/* ---- class ---- */
 
 static void sim_net_submit(struct soft_dev *dev, uint16_t idx,
 			   struct vq_chain **chains, unsigned int n)
@@ -173,9 +41,7 @@ static void sim_net_submit(struct soft_dev *dev, uint16_t idx,
 		net_ctrl_submit(net, chains, n);
 		return;
 	}
-	for (unsigned int i = 0; i < n; i++) {
-		transmit(net, chains[i]);
-	}
+	net_loopback_submit(net, chains, n);
 }
 
 /* Frames wait until there is a receive queue at all. */

@@ -1,0 +1,262 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Net backend loopback: what is sent comes back.
+ *
+ * Theory of operation
+ *
+ * A frame that is sent comes back on the receive queue when it is addressed to
+ * the device (its MAC, multicast, broadcast); others are counted as dropped.
+ * Nothing waits for receive buffers: a frame that finds none is an overrun, as
+ * on a wire. Frames come back with a clean header: no offload is offered, so
+ * whatever the sender's header says means nothing. With MRG_RXBUF a frame is
+ * spread over as many receive chains as it needs.
+ *
+ * A burst goes in phases, each over all its frames, so that the lines of one
+ * frame are on their way while another is looked at:
+ *
+ *   look_at     each frame's address: taken, not ours, bad
+ *   fetch       as many receive chains as frames are taken
+ *   loop_back   header and frame, to one chain or, merged, to several
+ *   complete    both queues; chains that nobody needed go back to the driver
+ *
+ * Chains of one piece, which is what drivers offer, are copied with one
+ * memmove(); anything else goes through vq_chain_copy().
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include "dev/net/loopback.h"
+
+#include <assert.h>
+#include <endian.h>
+#include <errno.h>
+#include <string.h>
+
+/* Receive chains that one frame may take. */
+#define FRAME_CHAINS_MAX 32
+/* Fetched and not completed: those of one frame, and one more fetch. */
+#define HELD_MAX (FRAME_CHAINS_MAX + SOFT_BURST)
+
+/* The receive chains of a burst. */
+struct receive {
+	struct vq_chain *chains[HELD_MAX];
+	uint32_t written[HELD_MAX];
+	unsigned int n; /* fetched */
+	unsigned int n_done; /* of these, to be completed */
+	unsigned int n_frames; /* taken, and not looped back yet */
+};
+
+struct burst {
+	struct net_dev *net;
+	struct receive rx;
+	struct net_counters count; /* added to the device's at the end */
+};
+
+enum verdict {
+	FRAME_TAKEN,
+	FRAME_BAD,
+	FRAME_NOT_OURS,
+};
+
+static uint32_t frame_bytes(const struct vq_chain *tx)
+{
+	return tx->readable_bytes - (uint32_t)NET_HDR_BYTES;
+}
+
+static enum verdict look_at(const struct net_dev *net,
+			    const struct vq_chain *tx)
+{
+	const uint8_t *dst;
+	uint8_t copy[6];
+
+	if (tx->is_faulty ||
+	    tx->readable_bytes < NET_HDR_BYTES + NET_FRAME_MIN ||
+	    tx->readable_bytes > NET_HDR_BYTES + NET_FRAME_MAX) {
+		return FRAME_BAD;
+	}
+	if (tx->n_readable == 1) {
+		dst = (const uint8_t *)tx->iov[0].iov_base + NET_HDR_BYTES;
+	} else {
+		/* It is not faulty and long enough. */
+		(void)vq_chain_read(tx, NET_HDR_BYTES, copy, sizeof(copy));
+		dst = copy;
+	}
+	return net_accepts(net, dst) ? FRAME_TAKEN : FRAME_NOT_OURS;
+}
+
+/* ---- receive chains ---- */
+
+/* What was completed is the driver's; what is held moves to the front. */
+static void receive_flush(struct burst *b)
+{
+	struct receive *rx = &b->rx;
+
+	soft_complete_all(&b->net->soft, NET_VQ_RX, rx->chains, rx->written,
+			  rx->n_done);
+	rx->n -= rx->n_done;
+	memmove(rx->chains, rx->chains + rx->n_done,
+		rx->n * sizeof(rx->chains[0]));
+	rx->n_done = 0;
+}
+
+/* Another fetch: as many chains as frames are left. Return: are there any? */
+static bool receive_fetch(struct burst *b)
+{
+	struct receive *rx = &b->rx;
+	unsigned int n;
+
+	receive_flush(b);
+	assert(rx->n < FRAME_CHAINS_MAX);
+	n = soft_fetch(&b->net->soft, NET_VQ_RX, rx->chains + rx->n,
+		       rx->n_frames);
+	rx->n += n;
+	return n > 0;
+}
+
+/*
+ * Finds chains that hold a frame of @need bytes, header included: those from
+ * n_done on. Return: how many; -ENOBUFS; -EMSGSIZE: the next *ret_n are of no
+ * use
+ */
+static int receive_take(struct burst *b, uint32_t need, unsigned int *ret_n)
+{
+	bool is_merging =
+		has_bit(soft_features(&b->net->soft), VIRTIO_NET_F_MRG_RXBUF);
+	unsigned int max = is_merging ? FRAME_CHAINS_MAX : 1;
+	struct receive *rx = &b->rx;
+	uint32_t room = 0;
+	unsigned int n;
+
+	for (n = 0; n < max && room < need; n++) {
+		const struct vq_chain *chain;
+
+		if (rx->n_done + n == rx->n && !receive_fetch(b)) {
+			return -ENOBUFS;
+		}
+		chain = rx->chains[rx->n_done + n];
+		*ret_n = n + 1;
+		room += min_of(chain->writable_bytes, need - room);
+		/* The header must lie in the first chain. */
+		if (chain->is_faulty || (n == 0 && room < NET_HDR_BYTES)) {
+			return -EMSGSIZE;
+		}
+	}
+	return room < need ? -EMSGSIZE : (int)n;
+}
+
+/* Buffers that can hold nothing: back to the driver, empty, or they would be
+ * in the way of every later frame. */
+static void receive_waste(struct receive *rx, unsigned int n)
+{
+	for (unsigned int i = 0; i < n; i++) {
+		rx->written[rx->n_done++] = 0;
+	}
+}
+
+/* One piece to one piece; both were measured. The memory is the drivers', and
+ * may overlap. */
+static void fill_plain(struct receive *rx, const struct vq_chain *tx)
+{
+	const struct virtio_net_hdr_v1 hdr = { .num_buffers = htole16(1) };
+	char *to = rx->chains[rx->n_done]->iov[0].iov_base;
+	const char *from = tx->iov[0].iov_base;
+
+	memcpy(to, &hdr, NET_HDR_BYTES);
+	memmove(to + NET_HDR_BYTES, from + NET_HDR_BYTES, frame_bytes(tx));
+	rx->written[rx->n_done++] = tx->readable_bytes;
+}
+
+static void fill_pieces(struct receive *rx, unsigned int n,
+			const struct vq_chain *tx)
+{
+	const struct virtio_net_hdr_v1 hdr = {
+		.num_buffers = htole16((uint16_t)n),
+	};
+	uint32_t off = NET_HDR_BYTES, done = NET_HDR_BYTES;
+
+	/* Nothing is faulty, and all ranges were measured. */
+	(void)vq_chain_write(rx->chains[rx->n_done], 0, &hdr, NET_HDR_BYTES);
+	for (unsigned int i = 0; i < n; i++) {
+		struct vq_chain *chain = rx->chains[rx->n_done];
+		uint32_t len = min_of(chain->writable_bytes - off,
+				      tx->readable_bytes - done);
+
+		(void)vq_chain_copy(chain, off, tx, done, len);
+		rx->written[rx->n_done++] = off + len;
+		done += len;
+		off = 0;
+	}
+}
+
+/* ---- frames ---- */
+
+static bool is_plain(const struct vq_chain *rx, const struct vq_chain *tx)
+{
+	return tx->n_readable == 1 && rx->n_writable == 1 &&
+	       rx->n_readable == 0;
+}
+
+static void loop_back(struct burst *b, const struct vq_chain *tx)
+{
+	struct receive *rx = &b->rx;
+	unsigned int n_bad = 0;
+	int n = receive_take(b, tx->readable_bytes, &n_bad);
+
+	if (n == -ENOBUFS) {
+		b->count.rx_overruns++;
+	} else if (n < 0) {
+		receive_waste(rx, n_bad);
+		b->count.rx_errors++;
+	} else {
+		b->count.rx_packets++;
+		b->count.rx_bytes += frame_bytes(tx);
+		if (n == 1 && is_plain(rx->chains[rx->n_done], tx)) {
+			fill_plain(rx, tx);
+		} else {
+			fill_pieces(rx, (unsigned int)n, tx);
+		}
+	}
+	rx->n_frames--;
+}
+
+static void count_sent(struct net_counters *c, const struct vq_chain *tx,
+		       enum verdict verdict)
+{
+	if (verdict == FRAME_BAD) {
+		c->tx_errors++;
+		return;
+	}
+	c->tx_packets++;
+	c->tx_bytes += frame_bytes(tx);
+	if (verdict == FRAME_NOT_OURS) {
+		c->rx_drops++;
+	}
+}
+
+void net_loopback_submit(struct net_dev *net, struct vq_chain **chains,
+			 unsigned int n)
+{
+	struct vq_chain *taken[SOFT_BURST];
+	struct burst b;
+
+	assert(n <= SOFT_BURST);
+	b.net = net;
+	b.rx.n = 0;
+	b.rx.n_done = 0;
+	b.rx.n_frames = 0;
+	memset(&b.count, 0, sizeof(b.count));
+	for (unsigned int i = 0; i < n; i++) {
+		enum verdict verdict = look_at(net, chains[i]);
+
+		count_sent(&b.count, chains[i], verdict);
+		if (verdict == FRAME_TAKEN) {
+			taken[b.rx.n_frames++] = chains[i];
+		}
+	}
+	for (unsigned int i = 0, n_taken = b.rx.n_frames; i < n_taken; i++) {
+		loop_back(&b, taken[i]);
+	}
+	receive_flush(&b);
+	soft_unfetch(&net->soft, NET_VQ_RX, b.rx.n);
+	soft_complete_all(&net->soft, NET_VQ_TX, chains, NULL, n);
+	net_count_all(net, &b.count);
+}
