@@ -4,8 +4,9 @@
  *
  * lookup: iotlb_find() of random mapped addresses in a table of so many
  * entries. map, unmap: one change of a table that grows to, or shrinks from,
- * so many; order is that of the addresses; snapshot=each takes one after
- * every change and drops the one before, as a running queue does.
+ * so many, each entry with a region of its own; order is that of the
+ * addresses; snapshot=each takes one after every change and drops the one
+ * before, as a running queue does.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -108,7 +109,7 @@ static uint64_t time_lookups(const struct iotlb_snap *snap,
 	return now_ns() - began_ns;
 }
 
-static void bench_lookup(struct region *region, unsigned int n)
+static void bench_lookup(struct region *const *regions, unsigned int n)
 {
 	uint64_t *iova = make_iovas(n, ORDER_RANDOM);
 	uint64_t *target = make_targets(n), best_ns = UINT64_MAX;
@@ -117,7 +118,7 @@ static void bench_lookup(struct region *region, unsigned int n)
 
 	assert(iotlb_new(n, &tlb) == 0);
 	for (unsigned int i = 0; i < n; i++) {
-		map_one(tlb, region, iova[i]);
+		map_one(tlb, regions[i], iova[i]);
 	}
 	snap = iotlb_snapshot(tlb);
 	for (unsigned int round = 0; round < N_ROUNDS; round++) {
@@ -139,8 +140,8 @@ static void take_snapshot(struct iotlb *tlb, struct iotlb_snap **held)
 	*held = newer;
 }
 
-static struct times time_changes(struct region *region, enum order order,
-				 bool has_snapshots)
+static struct times time_changes(struct region *const *regions,
+				 enum order order, bool has_snapshots)
 {
 	uint64_t *iova = make_iovas(N_CHANGES, order), began_ns;
 	struct iotlb_snap *held = NULL;
@@ -150,7 +151,7 @@ static struct times time_changes(struct region *region, enum order order,
 	assert(iotlb_new(N_CHANGES, &tlb) == 0);
 	began_ns = now_ns();
 	for (unsigned int i = 0; i < N_CHANGES; i++) {
-		map_one(tlb, region, iova[i]);
+		map_one(tlb, regions[i], iova[i]);
 		if (has_snapshots) {
 			take_snapshot(tlb, &held);
 		}
@@ -173,14 +174,14 @@ static struct times time_changes(struct region *region, enum order order,
 	return ret;
 }
 
-static void bench_changes(struct region *region, enum order order,
+static void bench_changes(struct region *const *regions, enum order order,
 			  bool has_snapshots)
 {
 	struct times best = { UINT64_MAX, UINT64_MAX };
 	const char *snapshot = has_snapshots ? "each" : "none";
 
 	for (unsigned int round = 0; round < N_ROUNDS; round++) {
-		struct times t = time_changes(region, order, has_snapshots);
+		struct times t = time_changes(regions, order, has_snapshots);
 
 		best.map_ns = min_of(best.map_ns, t.map_ns);
 		best.unmap_ns = min_of(best.unmap_ns, t.unmap_ns);
@@ -197,18 +198,22 @@ static void bench_changes(struct region *region, enum order order,
 
 int main(void)
 {
-	static const unsigned int sizes[] = { 1, 100, 2048, 100000 };
-	struct region *region;
+	static const unsigned int sizes[] = { 1, 100, 2048, N_CHANGES };
+	static struct region *regions[N_CHANGES];
 
-	assert(region_new_own(memory, sizeof(memory), NULL, NULL, &region) ==
-	       0);
+	for (unsigned int i = 0; i < N_CHANGES; i++) {
+		assert(region_new_own(memory, sizeof(memory), NULL, NULL,
+				      &regions[i]) == 0);
+	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(sizes); i++) {
-		bench_lookup(region, sizes[i]);
+		bench_lookup(regions, sizes[i]);
 	}
 	for (enum order order = 0; order < ORDER_N; order++) {
-		bench_changes(region, order, false);
-		bench_changes(region, order, true);
+		bench_changes(regions, order, false);
+		bench_changes(regions, order, true);
 	}
-	region_unref(region);
+	for (unsigned int i = 0; i < N_CHANGES; i++) {
+		region_unref(regions[i]);
+	}
 	return 0;
 }

@@ -96,7 +96,7 @@ unsigned int iotlb_n_entries(const struct iotlb *tlb);
  */
 struct iotlb_snap *iotlb_snapshot(struct iotlb *tlb);
 
-/* Goes back to an earlier snapshot: undoes what a device refused. */
+/* Takes over a snapshot, an earlier one as a rule: undoes what was refused. */
 void iotlb_restore(struct iotlb *tlb, struct iotlb_snap *snap);
 
 struct iotlb_snap *iotlb_snap_ref(struct iotlb_snap *snap);

@@ -22,12 +22,16 @@
  * A change first puts aside all the memory that it could need (tree_reserve()),
  * and then cannot fail.
  *
- * Two neighbours with the same parent have more than half a node's slots
- * together, else they are joined; a root with one child gives way to it. Hence
- * the height is logarithmic whatever a client maps and unmaps, and what
- * recurses over levels does so a few times only. A split of the leftmost or
- * rightmost node leaves most slots on the inner side: clients map upwards or
- * downwards, and the nodes behind them stay full.
+ * Every node but the root has NODE_MIN slots or more, so the height is
+ * logarithmic whatever a client maps and unmaps, and what recurses over levels
+ * does so a few times only. Removing a range leaves thin nodes on both sides
+ * of the gap alone. They are mended from the root down: a node beside the gap
+ * is filled up to NODE_GOOD slots from its neighbours, or joined with them,
+ * before the nodes below it are. Those may join two neighbours each on each
+ * side, and so take four slots from it; it keeps NODE_MIN.
+ *
+ * A split of the leftmost or rightmost node leaves most slots on the inner
+ * side: clients map upwards or downwards, and the nodes behind stay full.
  *
  * Rejected: one table of chunks. Sharing it copies a pointer and counts a
  * reference for every chunk, several microseconds at 100,000 entries.
@@ -43,16 +47,25 @@
 
 #include "base/err.h"
 
-#define JOIN_MAX (IOTLB_FANOUT / 2)
+#define NODE_MIN  4
+#define NODE_GOOD (NODE_MIN + 4)
+#define JOIN_MAX  (3 * IOTLB_FANOUT / 4)
+_Static_assert(JOIN_MAX / 2 >= NODE_GOOD, "halves of what is not joined");
 
-/* A copy of each of two paths, and of a neighbour to join with. */
-#define RESERVE_PER_LEVEL 3
+/*
+ * What a change of a tree with so many levels may take. Removing copies the
+ * root and, on each level below, the nodes on both sides of the gap and a
+ * neighbour of each; one more copy is joined and given back at once. Adding
+ * copies and splits a node on each level and makes a new root.
+ */
+#define RESERVE_CUT(n_levels)	 (4 * ((n_levels)-1) + 2)
+#define RESERVE_INSERT(n_levels) (2 * (n_levels) + 1)
 
 /* Where a full node is split. */
 enum split {
-	SPLIT_FIRST = 1,
+	SPLIT_FIRST = NODE_MIN - 1,
 	SPLIT_HALF = IOTLB_FANOUT / 2,
-	SPLIT_LAST = IOTLB_FANOUT - 1,
+	SPLIT_LAST = IOTLB_FANOUT - (NODE_MIN - 1),
 };
 
 struct insertion {
@@ -120,8 +133,12 @@ static void slots_move(struct node *to, unsigned int to_idx,
 static void slots_prefetch(const struct node *node, unsigned int from,
 			   unsigned int n)
 {
-	for (unsigned int i = from; node->level > 0 && i < from + n; i++) {
-		__builtin_prefetch(&node->child[i]->refs, 1);
+	for (unsigned int i = from; i < from + n; i++) {
+		if (node->level > 0) {
+			__builtin_prefetch(node->child[i], 1);
+		} else {
+			__builtin_prefetch(node->entry[i].region, 1);
+		}
 	}
 }
 
@@ -174,6 +191,24 @@ static bool node_is_shared(const struct node *node)
 {
 	/* Pairs with the release in node_unref(): its readers are done. */
 	return atomic_load_explicit(&node->refs, memory_order_acquire) > 1;
+}
+
+static void node_put_aside(struct node_pool *pool, struct node *node)
+{
+	node->child[0] = pool->spares;
+	pool->spares = node;
+	pool->n++;
+}
+
+/* A node of ours alone that has nothing any more. */
+static void node_give_back(struct node_pool *pool, struct node *node)
+{
+	assert(node->n == 0);
+	if (pool->n < pool->n_wanted) {
+		node_put_aside(pool, node);
+	} else {
+		free(node);
+	}
 }
 
 static struct node *node_take_spare(struct node_pool *pool, unsigned int level)
@@ -317,30 +352,6 @@ void tree_insert(struct node_pool *pool, struct node **root,
 
 /* ---- removing ---- */
 
-/* Joins a child with the one to its right if both are small. */
-static void node_join(struct node_pool *pool, struct node *node, unsigned int i)
-{
-	struct node *left, *right;
-
-	if (i + 1 >= node->n ||
-	    node->child[i]->n + node->child[i + 1]->n > JOIN_MAX) {
-		return;
-	}
-	left = node_own(pool, &node->child[i]);
-	right = node->child[i + 1];
-	slots_move(left, left->n, right, 0, right->n);
-	if (node_is_shared(right)) {
-		slots_ref(left, left->n, right->n);
-		left->n += right->n;
-	} else {
-		left->n += right->n;
-		right->n = 0; /* moved: nothing to drop with it */
-	}
-	node_unref(right);
-	node->last[i] = node_last(left);
-	slots_close(node, i + 1, 1);
-}
-
 static unsigned int leaf_cut(struct node *leaf, uint64_t start, uint64_t last)
 {
 	unsigned int from = node_search(leaf, start);
@@ -352,21 +363,6 @@ static unsigned int leaf_cut(struct node *leaf, uint64_t start, uint64_t last)
 	slots_unref(leaf, from, n);
 	slots_close(leaf, from, n);
 	return n;
-}
-
-/* A child lost entries: drop it when it is empty, join it when it is small. */
-static void node_mend(struct node_pool *pool, struct node *node, unsigned int i)
-{
-	if (node->child[i]->n == 0) {
-		node_unref(node->child[i]);
-		slots_close(node, i, 1);
-	} else {
-		node->last[i] = node_last(node->child[i]);
-		node_join(pool, node, i);
-	}
-	if (i > 0) {
-		node_join(pool, node, i - 1);
-	}
 }
 
 /* Drops children whole. Return: entries in them */
@@ -383,8 +379,26 @@ static unsigned int node_drop(struct node *node, unsigned int from,
 	return n_cut;
 }
 
+/* A child lost entries, all of them perhaps. */
+static void node_note_loss(struct node_pool *pool, struct node *node,
+			   unsigned int i)
+{
+	unsigned int n = node->child[i]->n;
+
+	if (n == 0) {
+		node_give_back(pool, node->child[i]);
+		slots_close(node, i, 1);
+		return;
+	}
+	node->last[i] = node_last(node->child[i]);
+	if (n < NODE_MIN) {
+		pool->has_thin = true;
+	}
+}
+
 /*
- * Removes what overlaps [start, last] below *@link, which may end up empty.
+ * Removes what overlaps [start, last] below *@link, which may end up thin or
+ * empty.
  *
  * At most two children hold entries on both sides of a bound. Only those are
  * looked into, the left one without an upper bound (UINT64_MAX) and the right
@@ -417,29 +431,122 @@ static unsigned int node_cut(struct node_pool *pool, struct node **link,
 	}
 	if (to < node->n) {
 		n_cut += node_cut(pool, &node->child[to], start, last);
-		node_mend(pool, node, to);
+		node_note_loss(pool, node, to);
 	}
 	if (from < to) {
-		node_mend(pool, node, from);
+		node_note_loss(pool, node, from);
 	}
 	return n_cut;
+}
+
+/* Joins a child with the one to its right, or shares out their slots evenly. */
+static void node_level(struct node_pool *pool, struct node *node,
+		       unsigned int i)
+{
+	struct node *left = node_own(pool, &node->child[i]);
+	struct node *right = node_own(pool, &node->child[i + 1]);
+	unsigned int sum = left->n + right->n;
+	unsigned int n_left = sum <= JOIN_MAX ? sum : sum / 2;
+
+	if (n_left > left->n) {
+		unsigned int n = n_left - left->n;
+
+		slots_move(left, left->n, right, 0, n);
+		slots_close(right, 0, n);
+	} else {
+		unsigned int n = left->n - n_left;
+
+		slots_move(right, n, right, 0, right->n);
+		slots_move(right, 0, left, n_left, n);
+		right->n += n;
+	}
+	left->n = n_left;
+	node->last[i] = node_last(left);
+	if (right->n == 0) {
+		node_give_back(pool, right);
+		slots_close(node, i + 1, 1);
+	}
+}
+
+/* Fills a child up, as far as there are neighbours. */
+static void node_fatten(struct node_pool *pool, struct node *node,
+			unsigned int i)
+{
+	while (node->n > 1 && node->child[i]->n < NODE_GOOD) {
+		if (i + 1 == node->n) {
+			i--;
+		}
+		node_level(pool, node, i);
+	}
+}
+
+/* Does everything below a node end at or after an address? */
+static bool node_is_from(const struct node *node, uint64_t at)
+{
+	while (node->level > 0) {
+		node = node->child[0];
+	}
+	return node->last[0] >= at;
+}
+
+/*
+ * Which children are beside the gap before @at: one that has it inside, or one
+ * on each side of it.
+ */
+static void node_find_gap(const struct node *node, uint64_t at,
+			  unsigned int *ret_from, unsigned int *ret_n)
+{
+	unsigned int i = node_search(node, at);
+
+	*ret_from = i;
+	*ret_n = i < node->n;
+	if (i > 0 && (i == node->n || node_is_from(node->child[i], at))) {
+		*ret_from = i - 1;
+		*ret_n += 1;
+	}
+}
+
+/* Below a node that is good itself, or will be the root. */
+static void node_mend(struct node_pool *pool, struct node **link, uint64_t at)
+{
+	struct node *node;
+	unsigned int from, n;
+
+	if ((*link)->level == 0) {
+		return;
+	}
+	node = node_own(pool, link);
+	node_find_gap(node, at, &from, &n);
+	node_fatten(pool, node, from);
+	node_find_gap(node, at, &from, &n);
+	node_fatten(pool, node, from + n - 1);
+	node_find_gap(node, at, &from, &n);
+	for (unsigned int i = from; i < from + n; i++) {
+		node_mend(pool, &node->child[i], at);
+	}
 }
 
 unsigned int tree_cut(struct node_pool *pool, struct node **root,
 		      uint64_t start, uint64_t last)
 {
-	unsigned int n_cut = node_cut(pool, root, start, last);
+	unsigned int n_cut;
 	struct node *old;
 
+	pool->has_thin = false;
+	n_cut = node_cut(pool, root, start, last);
+	if ((*root)->n == 0) {
+		node_give_back(pool, *root);
+		*root = NULL;
+		return n_cut;
+	}
+	if (pool->has_thin) {
+		node_mend(pool, root, start);
+	}
 	while ((*root)->level > 0 && (*root)->n == 1) {
 		old = *root;
 		*root = old->child[0];
 		old->n = 0;
-		node_unref(old);
-	}
-	if ((*root)->n == 0) {
-		node_unref(*root);
-		*root = NULL;
+		node_give_back(pool, old);
 	}
 	return n_cut;
 }
@@ -464,17 +571,18 @@ void tree_unref(struct node *root)
 int tree_reserve(struct node_pool *pool, const struct node *root)
 {
 	unsigned int n_levels = root ? root->level + 1 : 0;
-	unsigned int n = n_levels * RESERVE_PER_LEVEL + 1;
 
-	while (pool->n < n) {
+	pool->n_wanted = RESERVE_INSERT(n_levels);
+	if (n_levels > 0) {
+		pool->n_wanted = max_of(pool->n_wanted, RESERVE_CUT(n_levels));
+	}
+	while (pool->n < pool->n_wanted) {
 		struct node *node = malloc(sizeof(*node));
 
 		if (!node) {
 			return err(-ENOMEM, "iotlb: no memory");
 		}
-		node->child[0] = pool->spares;
-		pool->spares = node;
-		pool->n++;
+		node_put_aside(pool, node);
 	}
 	return 0;
 }
@@ -518,12 +626,9 @@ static bool node_is_sound(const struct node *node, uint64_t *floor,
 	for (unsigned int i = 0; i < node->n; i++) {
 		const struct node *child = node->child[i];
 
-		if (child->level + 1 != node->level ||
+		if (child->level + 1 != node->level || child->n < NODE_MIN ||
 		    !node_is_sound(child, floor, n_entries) ||
 		    node->last[i] != node_last(child)) {
-			return false;
-		}
-		if (i > 0 && child->n + node->child[i - 1]->n <= JOIN_MAX) {
 			return false;
 		}
 	}

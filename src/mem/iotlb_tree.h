@@ -33,10 +33,12 @@ struct node {
 	};
 };
 
-/* Nodes put aside, so that a change cannot fail half way. */
+/* A change that goes on, and the nodes put aside so that it cannot fail. */
 struct node_pool {
 	struct node *spares; /* linked by child[0] */
 	unsigned int n;
+	unsigned int n_wanted; /* by the change that goes on */
+	bool has_thin; /* it left a node with too few slots */
 };
 
 /*

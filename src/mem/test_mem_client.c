@@ -10,6 +10,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/auxv.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
@@ -248,6 +249,14 @@ static void body_pieces(void)
 	CHECK(client_mem_resolve(c.cm, at, whole, MEM_PERM_RW, p, 2) == -E2BIG);
 	CHECK(client_mem_resolve(c.cm, at, whole, MEM_PERM_RW, p, 0) == -E2BIG);
 	check_no_regions();
+	/* A hole parts what is foreign on both sides. */
+	CHECK(child_syscall(&c, SYS_munmap, (long)(at + 2 * PAGE), 5 * PAGE) ==
+	      0);
+	CHECK(client_mem_resolve(c.cm, at, whole, MEM_PERM_RW, p, 8) == 2);
+	CHECK(p[0].uaddr == at && p[0].size == 2 * PAGE);
+	CHECK(p[1].uaddr == at + 7 * PAGE && p[1].size == 3 * PAGE);
+	region_unref(p[0].region);
+	region_unref(p[1].region);
 	/* The hole alone is nothing, and no error. */
 	CHECK(client_mem_resolve(c.cm, at + 2 * PAGE, PAGE, MEM_PERM_RW, p,
 				 8) == 0);
@@ -288,6 +297,131 @@ static void body_file_out_of_order(void)
 static void test_file_out_of_order_is_two_pieces(void **state)
 {
 	forked_run_both_ways(body_file_out_of_order);
+}
+
+/* Shared memory whose file is out of reach is foreign like its neighbour. */
+static void body_unreachable_file(void)
+{
+	struct client_piece p[4];
+	struct child c;
+	uint64_t at;
+
+	child_start_as(&c, "/proc/self/maps", 0);
+	at = child_map(&c, 2 * PAGE, PROT_READ | PROT_WRITE, MAP_PRIVATE, -1);
+	CHECK(child_syscall(&c, SYS_mmap, (long)(at + PAGE), PAGE,
+			    PROT_READ | PROT_WRITE,
+			    MAP_SHARED | MAP_ANONYMOUS | MAP_FIXED, -1,
+			    0) == (long)(at + PAGE));
+	CHECK(client_mem_resolve(c.cm, at, 2 * PAGE, MEM_PERM_RW, p, 4) == 1);
+	CHECK(p[0].uaddr == at && p[0].size == 2 * PAGE);
+	CHECK(region_kind(p[0].region) == REGION_FOREIGN);
+	check_is_memory_of(p[0].region, &c, at);
+	region_unref(p[0].region);
+	child_stop(&c);
+}
+
+static void test_unreachable_file_joins_its_neighbour(void **state)
+{
+	forked_run_both_ways(body_unreachable_file);
+}
+
+/* Sealed after the client mapped it: no new mapping may write. */
+static void body_sealed_file(void)
+{
+	struct region *region;
+	struct child c;
+	uint64_t at;
+	long fd;
+
+	child_start(&c);
+	fd = child_syscall(&c, SYS_memfd_create, (long)"vdpakit-sealed",
+			   MFD_ALLOW_SEALING);
+	CHECK(fd >= 0);
+	CHECK(child_syscall(&c, SYS_ftruncate, fd, PAGE) == 0);
+	at = child_map(&c, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, (int)fd);
+	CHECK(child_syscall(&c, SYS_fcntl, fd, F_ADD_SEALS,
+			    F_SEAL_FUTURE_WRITE) == 0);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RW, &region) == 1);
+	CHECK(region_kind(region) == REGION_FOREIGN);
+	check_is_memory_of(region, &c, at);
+	region_unref(region);
+	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RO, &region) == 1);
+	CHECK(region_kind(region) == REGION_MAPPED);
+	region_unref(region);
+	child_stop(&c);
+}
+
+static void test_file_that_mmap_refuses_is_foreign(void **state)
+{
+	forked_run_both_ways(body_sealed_file);
+}
+
+/* What the kernel maps into every process, and what is no regular file. */
+static void body_special(void)
+{
+	uint64_t vdso = getauxval(AT_SYSINFO_EHDR);
+	char params[256] = ""; /* struct io_uring_params, and more */
+	struct region *region;
+	struct child c;
+	char magic[4];
+	long fd, at;
+
+	child_start(&c);
+	if (vdso != 0) {
+		CHECK(resolve_one(&c, vdso, PAGE, MEM_PERM_RO, &region) == 1);
+		CHECK(region_kind(region) == REGION_FOREIGN);
+		CHECK(region_read(region, 0, magic, 4) == 0);
+		CHECK(memcmp(magic, "\177ELF", 4) == 0);
+		region_unref(region);
+		CHECK(resolve_one(&c, vdso, PAGE, MEM_PERM_RW, &region) ==
+		      -EFAULT);
+	}
+	fd = child_syscall(&c, SYS_io_uring_setup, 4, (long)params);
+	if (fd >= 0) {
+		at = child_syscall(&c, SYS_mmap, 0, PAGE,
+				   PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+		CHECK(at > 0);
+		CHECK(resolve_one(&c, (uint64_t)at, PAGE, MEM_PERM_RW,
+				  &region) == 1);
+		CHECK(region_kind(region) == REGION_FOREIGN);
+		region_unref(region);
+	}
+	child_stop(&c);
+}
+
+static void test_special_mappings_are_foreign(void **state)
+{
+	forked_run_both_ways(body_special);
+}
+
+static void body_huge_pages(void)
+{
+	struct region *region;
+	struct child c;
+	long fd, at;
+
+	child_start(&c);
+	fd = child_syscall(&c, SYS_memfd_create, (long)"vdpakit-huge",
+			   MFD_HUGETLB);
+	at = fd < 0 || child_syscall(&c, SYS_ftruncate, fd, 4L << 20) < 0
+		     ? -1
+		     : child_syscall(&c, SYS_mmap, 0, 4L << 20,
+				     PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	if (at < 0) {
+		print_message("# SKIP huge pages: none of 2 MB is free\n");
+	} else {
+		CHECK(resolve_one(&c, (uint64_t)at + 5000, 3 << 20, MEM_PERM_RW,
+				  &region) == 1);
+		CHECK(region_kind(region) == REGION_MAPPED);
+		check_is_memory_of(region, &c, (uint64_t)at + 5000);
+		region_unref(region);
+	}
+	child_stop(&c);
+}
+
+static void test_huge_pages_are_mapped(void **state)
+{
+	forked_run_both_ways(body_huge_pages);
 }
 
 /* More files in one range than are remembered at a time. */
@@ -589,17 +723,21 @@ static void test_other_files_are_refused(void **state)
 	forked_run_both_ways(body_liars);
 }
 
-/* Mappings of one process, the id of another: we do not look in the other. */
+/*
+ * Mappings of one process, the id of another: we do not look in the other,
+ * though it has the very file.
+ */
 static void body_wrong_pid(void)
 {
+	int fd = memfd_create("both", MFD_CLOEXEC);
 	struct region *region;
 	struct child c, other;
 	uint64_t at;
-	int fd;
 
+	CHECK(fd >= 0 && ftruncate(fd, PAGE) == 0);
 	child_start(&other);
 	child_start_as(&c, "/proc/self/maps", other.pid);
-	fd = child_memfd(&c, PAGE);
+	CHECK(client_mem_pid(c.cm) == other.pid);
 	at = child_map(&c, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd);
 	CHECK(resolve_one(&c, at, PAGE, MEM_PERM_RW, &region) == 1);
 	CHECK(region_kind(region) == REGION_FOREIGN);
@@ -607,6 +745,7 @@ static void body_wrong_pid(void)
 	region_unref(region);
 	child_stop(&c);
 	child_stop(&other);
+	close(fd);
 }
 
 static void test_wrong_pid_is_noticed(void **state)
@@ -759,6 +898,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_private_file_is_foreign),
 	cmocka_unit_test(test_pieces_follow_the_mappings),
 	cmocka_unit_test(test_file_out_of_order_is_two_pieces),
+	cmocka_unit_test(test_unreachable_file_joins_its_neighbour),
+	cmocka_unit_test(test_file_that_mmap_refuses_is_foreign),
+	cmocka_unit_test(test_special_mappings_are_foreign),
+	cmocka_unit_test(test_huge_pages_are_mapped),
 	cmocka_unit_test(test_many_files_are_told_apart),
 	cmocka_unit_test(test_many_mappings_are_read_through),
 	cmocka_unit_test(test_protection_is_respected),

@@ -547,6 +547,31 @@ static void test_random_changes_match_a_model(void **state)
 	free(m);
 }
 
+/* Filled from one end, the table is sound all the way. */
+static void test_table_filled_from_one_end_is_sound(void **state)
+{
+	const uint64_t n = 1500;
+	struct region *region = new_region();
+	struct iotlb_snap *snap;
+
+	for (unsigned int is_falling = 0; is_falling < 2; is_falling++) {
+		struct iotlb *tlb = new_tlb((unsigned int)n);
+
+		for (uint64_t i = 0; i < n; i++) {
+			uint64_t at = 16 * (is_falling ? n - i : i);
+
+			assert_int_equal(
+				iotlb_map(tlb, at, at + 8, region, 0, 3), 0);
+			snap = iotlb_snapshot(tlb);
+			assert_true(iotlb_snap_is_sound(snap));
+			iotlb_snap_unref(snap);
+		}
+		iotlb_free(tlb);
+	}
+	region_unref(region);
+	assert_nothing_left();
+}
+
 /* Leaves as few entries as possible in as many nodes as possible. */
 static void test_thinned_out_table_stays_sound(void **state)
 {
@@ -578,6 +603,50 @@ static void test_thinned_out_table_stays_sound(void **state)
 		assert_int_equal(iotlb_n_entries(tlb), 0);
 	}
 	iotlb_free(tlb);
+	region_unref(region);
+	assert_nothing_left();
+}
+
+/*
+ * Each change in a table of its own, which shares its tree and has put nothing
+ * aside: what it reserves is enough.
+ */
+static void test_shared_tree_takes_any_change(void **state)
+{
+	const uint64_t n = 6000;
+	struct iotlb *full = new_tlb((unsigned int)n), *tlb;
+	struct region *region = new_region();
+	struct iotlb_snap *whole, *snap;
+
+	/* Sparse nodes beside full ones: every second run is thinned out. */
+	for (uint64_t i = 0; i < n; i++) {
+		assert_int_equal(
+			iotlb_map(full, i * 16, i * 16 + 8, region, 0, 3), 0);
+	}
+	for (uint64_t i = 0; i < n; i++) {
+		if (i / 200 % 2 == 0 && i % 2 == 0) {
+			assert_int_equal(iotlb_unmap(full, i * 16, i * 16), 1);
+		}
+	}
+	whole = iotlb_snapshot(full);
+	for (unsigned int i = 0; i < 4000; i++) {
+		uint64_t start = rng(n * 16), last = start + rng(n * 16);
+
+		tlb = new_tlb((unsigned int)n);
+		iotlb_restore(tlb, whole);
+		if (i % 2 == 0) {
+			last = start + rng(1000);
+		}
+		assert_true(iotlb_unmap(tlb, start, last) >= 0);
+		snap = iotlb_snapshot(tlb);
+		assert_true(iotlb_snap_is_sound(snap));
+		assert_true(!iotlb_first(snap, start) ||
+			    iotlb_first(snap, start)->start > last);
+		iotlb_snap_unref(snap);
+		iotlb_free(tlb);
+	}
+	iotlb_snap_unref(whole);
+	iotlb_free(full);
 	region_unref(region);
 	assert_nothing_left();
 }
@@ -764,7 +833,9 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_copy_crosses_kinds),
 	cmocka_unit_test(test_numbers_are_copied_at_any_alignment),
 	cmocka_unit_test(test_random_changes_match_a_model),
+	cmocka_unit_test(test_table_filled_from_one_end_is_sound),
 	cmocka_unit_test(test_thinned_out_table_stays_sound),
+	cmocka_unit_test(test_shared_tree_takes_any_change),
 	cmocka_unit_test(test_no_memory_changes_nothing),
 	cmocka_unit_test(test_new_without_memory_fails),
 	cmocka_unit_test(test_readers_while_the_table_changes),

@@ -11,6 +11,7 @@
 #include <signal.h>
 #include <stdatomic.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -366,8 +367,26 @@ static void body_info_handler(void)
 	CHECK(munmap((void *)trap, PAGE) == 0);
 }
 
+/* Sent by a process, with an address of ours in it: no fault of ours. */
+static void body_sent_with_address(void)
+{
+	struct sigaction prev = { .sa_handler = on_plain };
+	struct region *region = install_after(&prev);
+	siginfo_t info;
+
+	memset(&info, 0, sizeof(info));
+	info.si_signo = SIGBUS;
+	info.si_code = SI_QUEUE;
+	info.si_addr = region_va(region);
+	CHECK(syscall(SYS_rt_sigqueueinfo, getpid(), SIGBUS, &info) == 0);
+	CHECK(n_plain == 1);
+	CHECK(!region_is_poisoned(region) && n_survived() == 0);
+	region_unref(region);
+}
+
 static void test_previous_handler_is_called(void **state)
 {
+	forked_run(body_sent_with_address, false);
 	forked_run(body_ignored_kill, false);
 	forked_run(body_plain_handler, false);
 	forked_run(body_info_handler, false);
