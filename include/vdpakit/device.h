@@ -73,6 +73,18 @@ struct vdpa_notification_area {
 	uint64_t size_bytes;
 };
 
+/**
+ * struct vdpa_gate - may what a device knows of its client be out of date?
+ *
+ * @is_behind: is there a change of an address space that the client made, and
+ *             that the device was not told of yet? Any thread
+ * @priv: its argument
+ */
+struct vdpa_gate {
+	bool (*is_behind)(void *priv);
+	void *priv;
+};
+
 /* Receives the counters of one virtqueue, name by name. */
 typedef void (*vdpa_stat_fn)(void *priv, const char *name, uint64_t value);
 
@@ -143,6 +155,11 @@ typedef void (*vdpa_stat_fn)(void *priv, const char *name, uint64_t value);
  *                       reach its memory by themselves
  *
  * @free: the last one: release everything
+ *
+ * @set_gate: optional: from now on the device asks @gate after it took chains
+ *            from a queue and before it works on them. If the answer is "behind"
+ *            it gives them back; kick_vq() comes when it may look again. NULL:
+ *            no gate. The old one is not used any more once this returns
  */
 struct vdpa_config_ops {
 	size_t size;
@@ -217,6 +234,9 @@ struct vdpa_config_ops {
 	void (*unbind_mm)(struct vdpa_device *vdev);
 
 	void (*free)(struct vdpa_device *vdev);
+
+	void (*set_gate)(struct vdpa_device *vdev,
+			 const struct vdpa_gate *gate);
 };
 
 #ifdef __cplusplus

@@ -348,6 +348,8 @@ int vdpa_set_config(struct vdpa_device *vdev, uint32_t offset, const void *buf,
 uint32_t vdpa_get_generation(struct vdpa_device *vdev);
 void vdpa_get_iova_range(struct vdpa_device *vdev,
 			 struct vdpa_iova_range *ret_range);
+/* @gate may be NULL; -EOPNOTSUPP. */
+int vdpa_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate);
 int vdpa_bind_mm(struct vdpa_device *vdev, int pid);
 void vdpa_unbind_mm(struct vdpa_device *vdev);
 

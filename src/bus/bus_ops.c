@@ -457,6 +457,15 @@ int vdpa_set_group_asid(struct vdpa_device *vdev, uint32_t group, uint32_t asid)
 		       : missing(vdev, "set_group_asid");
 }
 
+int vdpa_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate)
+{
+	if (!vdev->ops->set_gate) {
+		return missing(vdev, "gate");
+	}
+	vdev->ops->set_gate(vdev, gate);
+	return 0;
+}
+
 int vdpa_bind_mm(struct vdpa_device *vdev, int pid)
 {
 	return vdev->ops->bind_mm ? vdev->ops->bind_mm(vdev, pid) : 0;

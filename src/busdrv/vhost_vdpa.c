@@ -119,6 +119,10 @@ static void end_session(struct vhost_vdpa *v)
 			 err_text(ret));
 	}
 	vhost_vdpa_drop_vrings(v);
+	if (v->has_gate) {
+		(void)vdpa_set_gate(v->vdev, NULL); /* may lack it */
+		v->has_gate = false;
+	}
 	drop_config_fd(v);
 	vhost_vdpa_drop_maps(v);
 	if (v->owner) {
@@ -192,12 +196,39 @@ static int64_t vhost_vdpa_mmap(struct cdev_file *file, struct cdev_call *call,
 	return *ret_fd < 0 ? -errno : 0;
 }
 
+static bool is_behind(void *priv)
+{
+	return cdev_file_is_behind(priv);
+}
+
+/* From the client's first asynchronous message on: its later ones may be
+ * overtaken by buffers that count on them. */
+void vhost_vdpa_use_gate(struct vhost_vdpa *v)
+{
+	const struct vdpa_gate gate = { is_behind, v->file };
+
+	if (!v->has_gate) {
+		v->has_gate = true;
+		(void)vdpa_set_gate(v->vdev, &gate); /* may lack it */
+	}
+}
+
+static void vhost_vdpa_caught_up(struct cdev_file *file)
+{
+	struct vhost_vdpa *v = cdev_file_priv(file);
+
+	for (uint32_t i = 0; v->vdev && i < v->nvqs; i++) {
+		(void)vdpa_kick_vq(v->vdev, i); /* idx is right */
+	}
+}
+
 static const struct cdev_ops vhost_vdpa_file_ops = {
 	.open = vhost_vdpa_open,
 	.release = vhost_vdpa_release,
 	.ioctl = vhost_vdpa_ioctl,
 	.write = vhost_vdpa_write,
 	.mmap = vhost_vdpa_mmap,
+	.caught_up = vhost_vdpa_caught_up,
 };
 
 /* ---- probe and remove ---- */

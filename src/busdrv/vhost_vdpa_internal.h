@@ -53,6 +53,7 @@ struct vhost_vdpa {
 	int config_fd;
 	uint16_t vq_num_max; /* as of the last reset */
 	bool is_suspended;
+	bool has_gate;
 	uint8_t fork_from_owner;
 	struct vdpa_iova_range iova_range;
 
@@ -72,6 +73,7 @@ int64_t vhost_vdpa_vring_ioctl(struct vhost_vdpa *v, struct cdev_call *call,
 int64_t vhost_vdpa_write(struct cdev_file *file, struct cdev_call *call,
 			 const void *buf, size_t len);
 
+void vhost_vdpa_use_gate(struct vhost_vdpa *v);
 /* Back to status 0, as SET_STATUS(0), open() and release() do. */
 int vhost_vdpa_reset(struct vhost_vdpa *v);
 /* Lets go of the descriptors of every virtqueue. */

@@ -207,6 +207,9 @@ int64_t vhost_vdpa_write(struct cdev_file *file, struct cdev_call *call,
 	if (!v->vdev) {
 		return -ENODEV;
 	}
+	if (cdev_call_is_async(call)) {
+		vhost_vdpa_use_gate(v);
+	}
 	if (len < MSG_HEAD + sizeof(msg)) {
 		return -EINVAL;
 	}

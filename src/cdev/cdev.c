@@ -9,6 +9,7 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -43,6 +44,13 @@ struct cdev_file {
 	unsigned int n_refs;
 	bool is_open; /* release is owed */
 	struct list calls;
+
+	/* set once, before any thread may ask */
+	int async_fd; /* -1: no asynchronous calls so far */
+
+	/* any thread, atomic */
+	bool is_taking_calls;
+	bool is_awaited; /* somebody was told "behind" */
 };
 
 struct cdev_task {
@@ -177,6 +185,7 @@ int cdev_file_new(struct cdev_node *node, int flags, struct cdev_file **ret)
 	node->n_refs++;
 	file->flags = flags;
 	file->n_refs = 1;
+	file->async_fd = -1;
 	list_init(&file->calls);
 	*ret = file;
 	return 0;
@@ -197,6 +206,7 @@ struct cdev_file *cdev_file_unref(struct cdev_file *file)
 	if (file->is_open && file->node->ops->release) {
 		file->node->ops->release(file);
 	}
+	(void)close_fd(file->async_fd);
 	node_unref(file->node);
 	free(file);
 	return NULL;
@@ -210,6 +220,52 @@ int cdev_file_flags(const struct cdev_file *file)
 void cdev_file_set_flags(struct cdev_file *file, int flags)
 {
 	file->flags = flags;
+}
+
+void cdev_file_set_async_fd(struct cdev_file *file, int fd)
+{
+	if (file->async_fd < 0) {
+		file->async_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	}
+}
+
+/*
+ * Whoever asks looks at the socket first and at the flag then; control sets the
+ * flag first and takes from the socket then. So a call that came before the
+ * question is seen in one of the two places until it is carried out. And as the
+ * asker leaves word before it looks, the end of that is not missed either.
+ */
+bool cdev_file_is_behind(struct cdev_file *file)
+{
+	struct pollfd pfd = { .fd = file->async_fd, .events = POLLIN };
+
+	if (file->async_fd < 0) {
+		return false;
+	}
+	__atomic_store_n(&file->is_awaited, true, __ATOMIC_SEQ_CST);
+	return poll(&pfd, 1, 0) > 0 ||
+	       __atomic_load_n(&file->is_taking_calls, __ATOMIC_SEQ_CST);
+}
+
+void cdev_file_begin_calls(struct cdev_file *file)
+{
+	__atomic_store_n(&file->is_taking_calls, true, __ATOMIC_SEQ_CST);
+}
+
+void cdev_file_end_calls(struct cdev_file *file)
+{
+	const struct cdev_ops *ops = file->node->ops;
+
+	__atomic_store_n(&file->is_taking_calls, false, __ATOMIC_SEQ_CST);
+	if (__atomic_exchange_n(&file->is_awaited, false, __ATOMIC_SEQ_CST) &&
+	    file->is_open && ops->caught_up) {
+		ops->caught_up(file);
+	}
+}
+
+bool cdev_call_is_async(const struct cdev_call *call)
+{
+	return call->is_async;
 }
 
 void *cdev_file_priv(const struct cdev_file *file)

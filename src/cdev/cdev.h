@@ -69,6 +69,8 @@ struct cdev_call;
  *        NULL: -EINVAL
  * @mmap: -errno, or 0 and *ret_fd, *ret_offset of what to map (fd is taken by
  *        the caller). Never pending. NULL: -ENODEV
+ * @caught_up: optional: a thread was told by cdev_file_is_behind() that the file
+ *             is, and it is no more
  * @cancel: the caller of a pending call died: forget the call. It is finished
  *          by whoever calls this. Needed by nodes that have pending calls
  */
@@ -92,6 +94,7 @@ struct cdev_ops {
 	int64_t (*mmap)(struct cdev_file *file, struct cdev_call *call,
 			const struct cdev_mmap *args, int *ret_fd,
 			uint64_t *ret_offset);
+	void (*caught_up)(struct cdev_file *file);
 	void (*cancel)(struct cdev_file *file, struct cdev_call *call);
 };
 
@@ -130,6 +133,26 @@ int cdev_file_flags(const struct cdev_file *file);
 void *cdev_file_priv(const struct cdev_file *file);
 void cdev_file_set_priv(struct cdev_file *file, void *priv);
 struct cdev_node *cdev_file_node(const struct cdev_file *file);
+
+/**
+ * cdev_call_is_async() - has the client gone on before this call was looked at?
+ *
+ * That is so for a write() system call that bypassed the preload library: it
+ * returned when its bytes were in the socket.
+ */
+bool cdev_call_is_async(const struct cdev_call *call);
+
+/**
+ * cdev_file_is_behind() - is there a call that is not carried out yet?
+ * @file: open; the client made asynchronous calls before
+ *
+ * A client may put such a call and something that counts on it where a worker
+ * looks (a virtqueue). The worker finds that first, asks this, and believes
+ * what it knew before only if the answer is false. caught_up() follows a true.
+ *
+ * Context: any thread; a system call
+ */
+bool cdev_file_is_behind(struct cdev_file *file);
 
 /* The caller's address space; compare pointers to know whether it is the same.
  * NULL in open.

@@ -45,6 +45,7 @@ struct cdev_call {
 	struct list node; /* in file->calls, or empty */
 	enum cdev_call_state state;
 	bool is_open;
+	bool is_async;
 	int64_t early_result;
 	void *read_buf;
 	uint64_t read_uaddr;
@@ -73,6 +74,11 @@ int cdev_file_new(struct cdev_node *node, int flags, struct cdev_file **ret);
 struct cdev_file *cdev_file_ref(struct cdev_file *file);
 struct cdev_file *cdev_file_unref(struct cdev_file *file);
 void cdev_file_set_flags(struct cdev_file *file, int flags);
+/* Asynchronous calls come in on @fd, which stays open as long as the file. */
+void cdev_file_set_async_fd(struct cdev_file *file, int fd);
+/* Around taking calls from that descriptor and carrying them out. */
+void cdev_file_begin_calls(struct cdev_file *file);
+void cdev_file_end_calls(struct cdev_file *file);
 /* Cancels what is pending; the caller holds a reference. */
 void cdev_file_cancel_all(struct cdev_file *file);
 /* Refuses epoll_ctl(), as a driver without a poll operation does. */

@@ -273,10 +273,17 @@ static int conn_receive_one(struct conn *conn)
 /* Return: 0; < 0 free the connection. */
 static int conn_receive(struct conn *conn, unsigned int budget)
 {
+	struct cdev_file *file = conn->file;
 	int r = 1;
 
+	if (file) {
+		cdev_file_begin_calls(file);
+	}
 	while (r > 0 && budget-- > 0 && list_is_empty(&conn->out)) {
 		r = conn_receive_one(conn);
+	}
+	if (file) {
+		cdev_file_end_calls(file);
 	}
 	if (r < 0 && r != -ENODATA) {
 		conn->preload->stats.n_cut_off++;

@@ -403,7 +403,9 @@ int call_raw_write(struct conn *conn, struct message *msg)
 		(void)cdev_task_unref(task);
 		return 0;
 	}
+	cdev_file_set_async_fd(conn->file, conn->fd);
 	cdev_call_init(&pc->call, &pcall_carrier, conn->file, task);
+	pc->call.is_async = true;
 	(void)cdev_task_unref(task);
 	cdev_start_write(&pc->call, pc->data, pc->data_len);
 	return 0;

@@ -79,6 +79,15 @@ static unsigned int pump_budget(struct soft_vq *q)
 				  : SOFT_BURST;
 }
 
+/*
+ * The client's last change of its memory may still be on its way, while the
+ * buffers that count on it are here already (see cdev_file_is_behind()).
+ */
+static bool is_behind(const struct soft_vq *q)
+{
+	return unlikely(q->gate.is_behind) && q->gate.is_behind(q->gate.priv);
+}
+
 static unsigned int pump_poll(void *priv)
 {
 	struct soft_vq *q = priv;
@@ -97,6 +106,11 @@ static unsigned int pump_poll(void *priv)
 	if (n <= 0) {
 		return 0; /* ring not mapped yet: a new map wakes us */
 	}
+	if (is_behind(q)) {
+		vq_unfetch(q->vq, (unsigned int)n);
+		q->is_held = true;
+		return 0;
+	}
 	q->dev->class->submit(q->dev, q->idx, chains, (unsigned int)n);
 	publish_all(q);
 	return (unsigned int)n;
@@ -106,7 +120,7 @@ static bool pump_arm(void *priv)
 {
 	struct soft_vq *q = priv;
 
-	return vq_enable_kick(q->vq) && pump_budget(q) > 0;
+	return vq_enable_kick(q->vq) && pump_budget(q) > 0 && !q->is_held;
 }
 
 void pump_kicked(void *priv, unsigned int events)
@@ -114,6 +128,7 @@ void pump_kicked(void *priv, unsigned int events)
 	struct soft_vq *q = priv;
 
 	(void)events;
+	q->is_held = false;
 	if (vq_is_started(q->vq) && !q->is_passive) {
 		loop_poller_wake(&q->poller);
 	}
@@ -174,7 +189,7 @@ unsigned int soft_fetch(struct soft_dev *dev, uint16_t idx,
 	int n;
 
 	assert(dev->class->is_single_worker);
-	if (!vq_is_started(q->vq) || max == 0) {
+	if (!vq_is_started(q->vq) || max == 0 || is_behind(q)) {
 		return 0;
 	}
 	n = vq_fetch(q->vq, ret_chains, max);

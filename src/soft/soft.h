@@ -95,6 +95,8 @@ struct soft_vq {
 	struct loop_poller poller;
 	struct vdpa_callback cb;
 	struct vdpa_callback config_cb;
+	struct vdpa_gate gate;
+	bool is_held; /* behind the gate: a kick will come */
 	bool is_dirty; /* completed something since the last publish */
 
 	/* any thread, atomic */

@@ -585,6 +585,34 @@ static int soft_set_group_asid(struct vdpa_device *vdev, unsigned int group,
 	return 0;
 }
 
+struct gate_change {
+	struct soft_vq *q;
+	struct vdpa_gate gate;
+};
+
+static void set_gate_on_worker(void *priv)
+{
+	struct gate_change *change = priv;
+
+	change->q->gate = change->gate;
+	pump_kicked(change->q, LOOP_IN); /* it may wait for the old one */
+}
+
+static void soft_set_gate(struct vdpa_device *vdev,
+			  const struct vdpa_gate *gate)
+{
+	struct soft_dev *dev = soft_dev_of(vdev);
+
+	for (uint32_t i = 0; i < vdev->nvqs; i++) {
+		struct gate_change change = { .q = &dev->vqs[i] };
+
+		if (gate) {
+			change.gate = *gate;
+		}
+		loop_call_wait(change.q->worker, set_gate_on_worker, &change);
+	}
+}
+
 /* ---- life ---- */
 
 static void soft_free(struct vdpa_device *vdev)
@@ -628,6 +656,7 @@ static const struct vdpa_config_ops soft_config_ops = {
 	.reset_map = soft_reset_map,
 	.set_group_asid = soft_set_group_asid,
 	.free = soft_free,
+	.set_gate = soft_set_gate,
 };
 
 static int init_vq(struct soft_dev *dev, uint16_t idx, struct loop *worker)

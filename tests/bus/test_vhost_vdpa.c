@@ -210,6 +210,38 @@ static void test_kick_is_forwarded_without_set_vq_kick_fd(void **state)
 	vdev->ops = real_ops;
 }
 
+static bool ask_gate(void *priv)
+{
+	return __atomic_load_n((bool *)priv, __ATOMIC_SEQ_CST);
+}
+
+/* What the client changed last may not have arrived: nothing is done then. */
+static void test_behind_the_gate_nothing_is_served(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_device *vdev = vdpa_device_find(fx->w->bus, "b0");
+	bool is_behind = true;
+	const struct vdpa_gate gate = { ask_gate, &is_behind };
+	struct vhost_vring_state base = { .index = 0 };
+	struct vq_used used;
+	struct vq_sg sg = { VCLIENT_IOVA, 1 };
+
+	vclient_start(fx->c, 0, 1, 8);
+	assert_int_equal(vdpa_set_gate(vdev, &gate), 0);
+	vclient_add(fx->c, 0, &sg, 1, 0, fx);
+	assert_true(vq_driver_publish(fx->c->q[0].drv));
+	/* a kick that control carries to the worker: it has run when we go on */
+	assert_int_equal(vdpa_kick_vq(vdev, 0), 0);
+	vclient_must(fx->c, VHOST_GET_VRING_BASE, &base);
+	assert_int_equal(base.num, 0);
+	assert_int_equal(vq_driver_get(fx->c->q[0].drv, &used, 1), 0);
+	__atomic_store_n(&is_behind, false, __ATOMIC_SEQ_CST);
+	assert_int_equal(vdpa_kick_vq(vdev, 0), 0);
+	vclient_wait_call(fx->c, 0);
+	assert_int_equal(vq_driver_get(fx->c->q[0].drv, &used, 1), 1);
+	assert_int_equal(vdpa_set_gate(vdev, NULL), 0);
+}
+
 /* ---- memory that is refused half-way ---- */
 
 static void test_update_over_two_files_is_two_entries(void **state)
@@ -263,6 +295,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_s10_another_task_is_not_the_owner),
 	T(test_needs_reset_cannot_be_set_by_the_driver),
 	T(test_kick_is_forwarded_without_set_vq_kick_fd),
+	T(test_behind_the_gate_nothing_is_served),
 	T(test_update_over_two_files_is_two_entries),
 	T(test_read_only_memory_cannot_be_mapped_writable),
 };
