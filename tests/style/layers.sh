@@ -37,6 +37,8 @@ allowed src/dev/net/a.c dev/net/net.h
 allowed src/dev/remote/a.c uapi/vduse.h
 allowed src/busdrv/virtio_vdpa/a.c virtio/virtio.h
 allowed src/bus/test_a.c lib/test.h
+allowed src/dev/test_a.c vq/vq_driver.h
+allowed src/shim/test_a.c base/fd.h
 forbidden src/mem/a.c bus/bus.h
 forbidden src/mem/a.c loop/loop.h
 forbidden src/vq/a.c cdev/cdev.h
@@ -45,6 +47,7 @@ forbidden src/dev/net/a.c filter/pcap.h
 forbidden src/busdrv/a.c dev/net/net.h
 forbidden src/busdrv/test_a.c dev/net/net.h
 forbidden src/shim/a.c mem/iotlb.h
+forbidden src/shim/test_a.c cdev/cdev.h
 forbidden src/bus/a.c lib/test.h
 forbidden src/bus/a.c bus.h
 forbidden src/new/a.c base/err.h
