@@ -289,6 +289,25 @@ void rig_offer(struct rig *rig, const struct rig_desc *descs, unsigned int n,
 	}
 }
 
+struct rig_desc rig_table(struct rig *rig, uint64_t iova,
+			  const struct rig_desc *descs, unsigned int n)
+{
+	char *table = rig_buf(rig, iova);
+
+	for (unsigned int i = 0; i < n; i++) {
+		const struct rig_desc *d = &descs[i];
+		uint64_t meta = rig->is_packed
+					? shm_packed_meta(d->len, 0, d->flags)
+					: shm_split_meta(d->len, d->flags,
+							 (uint16_t)(i + 1));
+		__le64 raw[2] = { shm_to_le64(d->addr), shm_to_le64(meta) };
+
+		memcpy(table + (size_t)i * sizeof(raw), raw, sizeof(raw));
+	}
+	return (struct rig_desc){ iova, n * SHM_DESC_SIZE,
+				  VRING_DESC_F_INDIRECT };
+}
+
 struct vq_chain *rig_fetch(struct rig *rig)
 {
 	struct vq_chain *chain;

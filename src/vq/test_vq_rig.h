@@ -96,6 +96,9 @@ char *rig_buf(const struct rig *rig, uint64_t iova);
  */
 void rig_offer(struct rig *rig, const struct rig_desc *descs, unsigned int n,
 	       uint16_t id);
+/* Writes an indirect table into buffer memory. Return: the descriptor for it */
+struct rig_desc rig_table(struct rig *rig, uint64_t iova,
+			  const struct rig_desc *descs, unsigned int n);
 /* Split: the parts of that. */
 void rig_split_desc(struct rig *rig, uint16_t idx, const struct rig_desc *d,
 		    uint16_t next);

@@ -91,7 +91,7 @@ struct vq_setup {
  *
  * @iov: n_readable device-readable pieces, then n_writable device-writable
  *       ones; empty pieces are left out; iov_base is NULL where nothing is
- *       mapped
+ *       mapped. The device may consume them: nobody looks at them again
  * @head: its slot: split: head descriptor, packed: buffer id
  * @n_descs: ring slots that it takes (packed: what the used index moves by)
  * @is_faulty: a piece is not mapped
