@@ -352,7 +352,7 @@ static void vhost_vdpa_describe(struct vdpa_device *vdev, char *buf,
 {
 	const struct vhost_vdpa *v = vdev->driver_priv;
 
-	(void)snprintf(buf, size, "/dev/vhost-vdpa-%u", v->minor);
+	(void)snprintf(buf, size, "path /dev/vhost-vdpa-%u", v->minor);
 }
 
 int vhost_vdpa_register(struct vdpa_bus *bus, struct cdev *cdev,

@@ -100,7 +100,7 @@ static void test_minor_is_the_lowest_free(void **state)
 	vworld_add(fx->w, "vdpasim_net", "n1", 0, NULL, NULL);
 	fx->w->vhost_vdpa->describe(vdpa_device_find(fx->w->bus, "n1"), text,
 				    sizeof(text));
-	assert_string_equal(text, "/dev/vhost-vdpa-1");
+	assert_string_equal(text, "path /dev/vhost-vdpa-1");
 }
 
 static void test_unregister_cuts_a_client_off(void **state)
