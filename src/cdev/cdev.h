@@ -236,17 +236,30 @@ int64_t cdev_local_mmap(struct cdev_local *local, struct cdev_file *file,
 
 struct cdev_preload;
 
+/**
+ * struct cdev_netlink_to - where the answers to one request go
+ *
+ * @reply: one datagram of the answer, copied; nowhere when the client has gone
+ * @keep: in request(): the answer is not complete when it returns. Return: what
+ *        to reply to later, until @end, whatever becomes of the client and of
+ *        the carrier; NULL when memory is short
+ * @end: of what @keep returned
+ */
+struct cdev_netlink_to {
+	void (*reply)(struct cdev_netlink_to *to, const void *buf, size_t len);
+	struct cdev_netlink_to *(*keep)(struct cdev_netlink_to *to);
+	void (*end)(struct cdev_netlink_to *kept);
+};
+
 /*
- * @request: one request datagram; call @reply for each datagram of the answer
+ * @request: one request datagram; @to is borrowed until it returns
  * @port: the port id that the client's socket is bound to
  * @is_admin: the caller is root, or who we are
  */
 struct cdev_netlink_ops {
 	void (*request)(void *priv, uint32_t port, bool is_admin,
 			const void *buf, size_t len,
-			void (*reply)(void *reply_priv, const void *buf,
-				      size_t len),
-			void *reply_priv);
+			struct cdev_netlink_to *to);
 	void *priv;
 };
 

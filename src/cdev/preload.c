@@ -355,6 +355,7 @@ static int conn_new(struct cdev_preload *preload, int take_fd)
 	conn->preload = preload;
 	conn->fd = take_fd;
 	list_init(&conn->out);
+	list_init(&conn->kept);
 	list_add_tail(&preload->conns, &conn->node);
 	preload->stats.n_conns++;
 	loop_timer_init(&conn->deadline, preload->loop, conn_late, conn);

@@ -58,6 +58,7 @@ struct conn {
 	uint32_t port;
 	struct list out;
 	size_t out_bytes;
+	struct list kept; /* answers that come later */
 };
 
 /* A message as it came; its descriptors are stolen or closed. */

@@ -2,16 +2,18 @@
 /*
  * The preload carrier: connections that are generic netlink sockets.
  *
- * A request is answered at once with any number of datagrams. Those that the
- * client's socket has no room for wait here, up to CDEV_PRELOAD_QUEUE_MAX
- * bytes; beyond that the client is cut off. No request is taken while answers
- * wait, so a client that only asks gets no further than that.
+ * A request is answered with any number of datagrams, at once or later. Those
+ * that the client's socket has no room for wait here, up to
+ * CDEV_PRELOAD_QUEUE_MAX bytes; beyond that the client is cut off. No request
+ * is taken while answers wait, so a client that only asks gets no further than
+ * that.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include "cdev/preload_internal.h"
@@ -22,8 +24,11 @@ struct datagram {
 	uint8_t bytes[];
 };
 
+/* Lives on the stack while a request is handled; a kept one in conn->kept. */
 struct answer {
-	struct conn *conn;
+	struct cdev_netlink_to to;
+	struct conn *conn; /* NULL: the client has gone */
+	struct list node;
 	int error;
 };
 
@@ -41,12 +46,17 @@ int netlink_ask(struct conn *conn, const struct preload_ask *ask)
 void netlink_drop(struct conn *conn)
 {
 	struct datagram *d, *tmp;
+	struct answer *a, *tmp_a;
 
 	list_for_each_entry_safe(d, tmp, &conn->out, node) {
 		list_del(&d->node);
 		free(d);
 	}
 	conn->out_bytes = 0;
+	list_for_each_entry_safe(a, tmp_a, &conn->kept, node) {
+		list_del(&a->node);
+		a->conn = NULL;
+	}
 }
 
 static int queue(struct conn *conn, const void *buf, size_t len)
@@ -76,9 +86,9 @@ static int send_datagram(struct conn *conn, const void *buf, size_t len)
 	return n < 0 ? (int)n : 0;
 }
 
-static void answer(void *priv, const void *buf, size_t len)
+static void answer(struct cdev_netlink_to *to, const void *buf, size_t len)
 {
-	struct answer *a = priv;
+	struct answer *a = container_of(to, struct answer, to);
 
 	if (a->error == 0 && list_is_empty(&a->conn->out)) {
 		a->error = send_datagram(a->conn, buf, len);
@@ -91,15 +101,57 @@ static void answer(void *priv, const void *buf, size_t len)
 	}
 }
 
+/* Outside of netlink_request(): a connection that fails is made to end. */
+static void answer_later(struct cdev_netlink_to *to, const void *buf,
+			 size_t len)
+{
+	struct answer *a = container_of(to, struct answer, to);
+
+	if (!a->conn) {
+		return;
+	}
+	answer(to, buf, len);
+	if (a->error == 0 && !list_is_empty(&a->conn->out)) {
+		a->error = loop_watch_change(a->conn->watch, LOOP_OUT);
+	}
+	if (a->error < 0) {
+		/* The loop will find its end, and free it. */
+		(void)shutdown(a->conn->fd, SHUT_RDWR);
+	}
+}
+
+static void end(struct cdev_netlink_to *kept)
+{
+	struct answer *a = container_of(kept, struct answer, to);
+
+	list_del(&a->node);
+	free(a);
+}
+
+static struct cdev_netlink_to *keep(struct cdev_netlink_to *to)
+{
+	struct answer *now = container_of(to, struct answer, to);
+	struct answer *a = calloc(1, sizeof(*a));
+
+	if (!a) {
+		return NULL;
+	}
+	/* What is kept already need not be kept again. */
+	a->to = (struct cdev_netlink_to){ answer_later, NULL, end };
+	a->conn = now->conn;
+	list_add_tail(&a->conn->kept, &a->node);
+	return &a->to;
+}
+
 int netlink_request(struct conn *conn, struct message *msg)
 {
 	const struct cdev_netlink_ops *ops = &conn->preload->netlink;
-	struct answer a = { .conn = conn };
+	struct answer a = { .to = { answer, keep, NULL }, .conn = conn };
 	bool is_admin = msg->fds.has_cred && (msg->fds.cred.uid == 0 ||
 					      msg->fds.cred.uid == geteuid());
 
 	ops->request(ops->priv, conn->port, is_admin, msg->bytes, msg->len,
-		     answer, &a);
+		     &a.to);
 	if (a.error == 0 && !list_is_empty(&conn->out)) {
 		return loop_watch_change(conn->watch, LOOP_OUT);
 	}

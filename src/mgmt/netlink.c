@@ -47,10 +47,10 @@ void nl_answer_begin(struct nl_answer *a, const struct nl_request *req,
 	nl_put_genl(&a->w, cmd, req->head.type == CTRL_ID ? 2 : 1);
 }
 
-static void flush(struct nl_answer *a, struct nl_sink *sink)
+static void flush(struct nl_answer *a, struct cdev_netlink_to *to)
 {
 	if (a->w.len > 0) {
-		sink->reply(sink, a->w.buf, a->w.len);
+		to->reply(to, a->w.buf, a->w.len);
 		a->w.len = 0;
 	}
 }
@@ -109,7 +109,7 @@ void nl_finish(struct netlink *nl, const struct nl_request *req, int code)
 	}
 	answer_init(&a);
 	put_ack(&a, req, code, text);
-	flush(&a, req->sink);
+	flush(&a, req->to);
 }
 
 /* ---- running a command ---- */
@@ -130,7 +130,7 @@ static int run_do(struct netlink *nl, struct nl_request *req,
 	}
 	if (r == 0 && a.w.len > 0) {
 		nl_end(&a.w, a.at);
-		flush(&a, req->sink);
+		flush(&a, req->to);
 	}
 	return r;
 }
@@ -151,7 +151,7 @@ static int run_dump(struct netlink *nl, struct nl_request *req,
 		if (r == 0 && a.w.is_full && at > 0) {
 			a.w.len = at;
 			a.w.is_full = false;
-			flush(&a, req->sink);
+			flush(&a, req->to);
 			at = 0;
 			r = cmd->put(req, object, &a);
 		}
@@ -167,10 +167,10 @@ static int run_dump(struct netlink *nl, struct nl_request *req,
 		}
 	}
 	if (a.w.size - a.w.len < 64) {
-		flush(&a, req->sink);
+		flush(&a, req->to);
 	}
 	put_done(&a, req);
-	flush(&a, req->sink);
+	flush(&a, req->to);
 	return NL_ANSWERED;
 }
 
@@ -265,17 +265,17 @@ static int run_message(struct netlink *nl, struct nl_request *req,
 	return run_genl(nl, req, family);
 }
 
-void netlink_request(struct netlink *nl, uint32_t port, bool is_admin,
-		     const void *buf, size_t len, struct nl_sink *sink)
+static void on_request(void *priv, uint32_t port, bool is_admin,
+		       const void *buf, size_t len, struct cdev_netlink_to *to)
 {
+	struct netlink *nl = priv;
 	const uint8_t *at = buf;
 	bool has_dumped = false;
 
 	while (len >= NL_HDR_SIZE) {
-		struct nl_request req = { .port = port,
-					  .is_admin = is_admin,
-					  .msg = at,
-					  .sink = sink };
+		struct nl_request req = {
+			.port = port, .is_admin = is_admin, .msg = at, .to = to
+		};
 		uint32_t msg_len;
 		int r;
 
@@ -298,6 +298,11 @@ void netlink_request(struct netlink *nl, uint32_t port, bool is_admin,
 		at += msg_len;
 		len -= msg_len;
 	}
+}
+
+struct cdev_netlink_ops netlink_ops(struct netlink *nl)
+{
+	return (struct cdev_netlink_ops){ .request = on_request, .priv = nl };
 }
 
 int netlink_new(struct vdpa_bus *bus, struct netlink **ret)

@@ -23,6 +23,7 @@
 #define MGMT_NETLINK_H
 
 #include "bus/bus.h"
+#include "cdev/cdev.h"
 
 #define NETLINK_FAMILY_ID 0x1c
 
@@ -33,35 +34,12 @@ struct netlink_stats {
 	uint64_t n_errors;
 };
 
-/**
- * struct nl_sink - where the answers to one datagram go; the carrier's
- *
- * @reply: one datagram, copied; dropped when the client has gone
- * @keep: the answer is not complete when netlink_request() returns. Return: a
- *        sink that stays until @end, whatever becomes of the client; NULL when
- *        memory is short
- * @end: of what @keep returned
- */
-struct nl_sink {
-	void (*reply)(struct nl_sink *sink, const void *buf, size_t len);
-	struct nl_sink *(*keep)(struct nl_sink *sink);
-	void (*end)(struct nl_sink *kept);
-};
-
 int netlink_new(struct vdpa_bus *bus, struct netlink **ret);
 /* A DEV_DEL that waits still gets its answer. */
 struct netlink *netlink_free(struct netlink *nl);
 
-/**
- * netlink_request() - answer one datagram
- * @nl: the server
- * @port: the port id that the client's socket is bound to
- * @is_admin: the caller may change things
- * @buf, @len: any bytes
- * @sink: borrowed until this returns; see @keep
- */
-void netlink_request(struct netlink *nl, uint32_t port, bool is_admin,
-		     const void *buf, size_t len, struct nl_sink *sink);
+/* For cdev_preload_new(); must not be used any more once @nl is freed. */
+struct cdev_netlink_ops netlink_ops(struct netlink *nl);
 void netlink_get_stats(const struct netlink *nl, struct netlink_stats *ret);
 
 #endif

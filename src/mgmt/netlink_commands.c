@@ -349,7 +349,7 @@ struct removal {
 
 static void removal_free(struct removal *removal)
 {
-	removal->req.sink->end(removal->req.sink);
+	removal->req.to->end(removal->req.to);
 	netlink_unref(removal->nl);
 	free(removal);
 }
@@ -374,8 +374,8 @@ static struct removal *removal_new(struct netlink *nl,
 	memcpy(removal->msg, req->msg, req->len);
 	removal->req.msg = removal->msg;
 	memset(&removal->req.attrs, 0, sizeof(removal->req.attrs));
-	removal->req.sink = req->sink->keep(req->sink);
-	if (!removal->req.sink) {
+	removal->req.to = req->to->keep(req->to);
+	if (!removal->req.to) {
 		free(removal);
 		return NULL;
 	}

@@ -38,7 +38,7 @@ struct nl_request {
 	const uint8_t *msg;
 	size_t len;
 	struct nl_attrs attrs;
-	struct nl_sink *sink;
+	struct cdev_netlink_to *to;
 	char warning[128];
 };
 

@@ -32,7 +32,7 @@ enum {
 /* ---- a client ---- */
 
 struct client {
-	struct nl_sink sink;
+	struct cdev_netlink_to to;
 	uint8_t in[65536];
 	size_t in_len;
 	unsigned int n_datagrams;
@@ -51,9 +51,9 @@ struct fixture {
 	size_t at;
 };
 
-static void on_reply(struct nl_sink *sink, const void *buf, size_t len)
+static void on_reply(struct cdev_netlink_to *to, const void *buf, size_t len)
 {
-	struct client *c = container_of(sink, struct client, sink);
+	struct client *c = container_of(to, struct client, to);
 
 	assert_in_range(len, NL_HDR_SIZE, 4096);
 	if (!c->is_gone) {
@@ -64,15 +64,15 @@ static void on_reply(struct nl_sink *sink, const void *buf, size_t len)
 	}
 }
 
-static struct nl_sink *on_keep(struct nl_sink *sink)
+static struct cdev_netlink_to *on_keep(struct cdev_netlink_to *to)
 {
-	container_of(sink, struct client, sink)->n_kept++;
-	return sink;
+	container_of(to, struct client, to)->n_kept++;
+	return to;
 }
 
-static void on_end(struct nl_sink *kept)
+static void on_end(struct cdev_netlink_to *kept)
 {
-	container_of(kept, struct client, sink)->n_kept--;
+	container_of(kept, struct client, to)->n_kept--;
 }
 
 static int set_up(void **state)
@@ -89,7 +89,7 @@ static int set_up(void **state)
 	assert_int_equal(
 		vdpa_dev_add(fx->bus, "pci", "fakeblk", "blk0", &config), 0);
 	assert_int_equal(netlink_new(fx->bus, &fx->nl), 0);
-	fx->client.sink = (struct nl_sink){ on_reply, on_keep, on_end };
+	fx->client.to = (struct cdev_netlink_to){ on_reply, on_keep, on_end };
 	fx->is_admin = true;
 	fx->w = (struct nl_writer){ .buf = fx->out, .size = sizeof(fx->out) };
 	*state = fx;
@@ -124,9 +124,11 @@ static void vdpa(struct fixture *fx, uint16_t flags, uint8_t cmd)
 
 static void send_bytes(struct fixture *fx, const void *buf, size_t len)
 {
+	struct cdev_netlink_ops ops = netlink_ops(fx->nl);
+
 	fx->client.in_len = 0;
 	fx->client.n_datagrams = 0;
-	netlink_request(fx->nl, PORT, fx->is_admin, buf, len, &fx->client.sink);
+	ops.request(ops.priv, PORT, fx->is_admin, buf, len, &fx->client.to);
 }
 
 static void talk(struct fixture *fx)

@@ -23,8 +23,7 @@ struct message {
 struct answer {
 	const struct nlmsghdr *request;
 	uint32_t port;
-	void (*reply)(void *reply_priv, const void *buf, size_t len);
-	void *reply_priv;
+	struct cdev_netlink_to *to;
 };
 
 static void put(struct message *m, const void *data, size_t len)
@@ -66,7 +65,7 @@ static void send_message(struct message *m, const struct answer *a)
 	uint32_t len = (uint32_t)m->len;
 
 	memcpy(m->bytes, &len, sizeof(len)); /* nlmsg_len stands first */
-	a->reply(a->reply_priv, m->bytes, m->len);
+	a->to->reply(a->to, m->bytes, m->len);
 }
 
 static void send_error(const struct answer *a, int error)
@@ -183,13 +182,11 @@ static void family_request(const struct answer *a, uint8_t cmd, bool is_toymgmt,
 }
 
 void genl_request(void *priv, uint32_t port, bool is_admin, const void *buf,
-		  size_t len,
-		  void (*reply)(void *reply_priv, const void *buf, size_t len),
-		  void *reply_priv)
+		  size_t len, struct cdev_netlink_to *to)
 {
 	struct genlmsghdr genl;
 	struct nlmsghdr nlh;
-	struct answer a = { &nlh, port, reply, reply_priv };
+	struct answer a = { &nlh, port, to };
 
 	if (len < sizeof(nlh) + sizeof(genl)) {
 		return;

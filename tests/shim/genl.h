@@ -8,7 +8,7 @@
 #ifndef SHIM_GENL_H
 #define SHIM_GENL_H
 
-#include "base/util.h"
+#include "cdev/cdev.h"
 
 #define GENL_TOY_FAMILY	   0x7d
 #define GENL_TOY_N_DEVICES 2000
@@ -17,8 +17,6 @@
 
 /* The request operation of struct cdev_netlink_ops. */
 void genl_request(void *priv, uint32_t port, bool is_admin, const void *buf,
-		  size_t len,
-		  void (*reply)(void *reply_priv, const void *buf, size_t len),
-		  void *reply_priv);
+		  size_t len, struct cdev_netlink_to *to);
 
 #endif
