@@ -1,0 +1,348 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * The daemon around one vdpakit.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include "daemon/host.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/signalfd.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "base/fd.h"
+#include "base/log.h"
+#include "daemon/listen.h"
+#include "daemon/notify.h"
+#include "mgmt/devspec.h"
+#include "mgmt/netlink.h"
+#include "mgmt/objects_json.h"
+#include "mgmt/rpc.h"
+
+struct host {
+	struct host_options options;
+	struct vdpakit *kit;
+	struct loop *control;
+	struct rpc_ctx ctx;
+	struct rpc *rpc;
+	struct netlink *netlink;
+	struct cdev_preload *preload;
+	struct listener rpc_listener;
+	struct listener preload_listener;
+	int signal_fd;
+	struct loop_watch *signal_watch;
+	struct loop_watch *private_watch;
+	unsigned int n_devs;
+};
+
+static bool is_private(const struct host *host)
+{
+	return host->options.private_fd >= 0;
+}
+
+/* ---- what ends it ---- */
+
+static void stop(struct host *host, const char *why)
+{
+	log_info(HOST_TAG, "stopping: %s", why);
+	loop_stop(host->control);
+}
+
+static void on_signal(void *priv, unsigned int events)
+{
+	struct host *host = priv;
+	struct signalfd_siginfo info;
+
+	if (read(host->signal_fd, &info, sizeof(info)) == sizeof(info)) {
+		stop(host, strsignal((int)info.ssi_signo));
+	}
+}
+
+static void on_private(void *priv, unsigned int events)
+{
+	struct host *host = priv;
+	char byte;
+
+	/* The owner says nothing; what comes is the end. */
+	if (recv(host->options.private_fd, &byte, 1, MSG_DONTWAIT) > 0) {
+		return;
+	}
+	if (errno != EAGAIN || (events & LOOP_HUP)) {
+		stop(host, "the owner has ended");
+	}
+}
+
+static void on_shutdown(void *priv)
+{
+	stop(priv, "asked to");
+}
+
+static int watch_signals(struct host *host)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTERM);
+	sigaddset(&set, SIGINT);
+	sigaddset(&set, SIGHUP);
+	if (sigprocmask(SIG_BLOCK, &set, NULL) < 0) {
+		return err(-errno, "signals: %s", strerror(errno));
+	}
+	host->signal_fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (host->signal_fd < 0) {
+		return err(-errno, "signalfd: %s", strerror(errno));
+	}
+	return 0;
+}
+
+/* ---- status ---- */
+
+static bool put_rpc_stats(json_t *obj, const struct rpc *rpc)
+{
+	struct rpc_stats s;
+	bool ok;
+
+	rpc_get_stats(rpc, &s);
+	ok = json_put(obj, "rpc_connections", json_u64(s.n_conns));
+	ok &= json_put(obj, "rpc_accepted", json_u64(s.n_accepted));
+	ok &= json_put(obj, "rpc_refused", json_u64(s.n_refused));
+	ok &= json_put(obj, "rpc_cut", json_u64(s.n_cut));
+	ok &= json_put(obj, "rpc_requests", json_u64(s.n_requests));
+	ok &= json_put(obj, "rpc_errors", json_u64(s.n_errors));
+	ok &= json_put(obj, "rpc_bad_messages", json_u64(s.n_bad));
+	return ok;
+}
+
+static bool put_preload_stats(json_t *obj, const struct cdev_preload *preload)
+{
+	struct cdev_preload_stats s;
+	bool ok;
+
+	cdev_preload_get_stats(preload, &s);
+	ok = json_put(obj, "open_files", json_u64(s.n_files));
+	ok &= json_put(obj, "preload_connections", json_u64(s.n_conns));
+	ok &= json_put(obj, "preload_tasks", json_u64(s.n_tasks));
+	ok &= json_put(obj, "preload_accepted", json_u64(s.n_accepted));
+	ok &= json_put(obj, "preload_refused", json_u64(s.n_refused));
+	ok &= json_put(obj, "preload_late", json_u64(s.n_late));
+	ok &= json_put(obj, "preload_cut", json_u64(s.n_cut_off));
+	ok &= json_put(obj, "preload_calls", json_u64(s.n_calls));
+	ok &= json_put(obj, "preload_raw_writes", json_u64(s.n_raw_writes));
+	ok &= json_put(obj, "preload_raw_errors", json_u64(s.n_raw_errors));
+	return ok;
+}
+
+static bool on_status(void *priv, json_t *obj)
+{
+	struct host *host = priv;
+	struct netlink_stats s;
+	bool ok = json_put(obj, "private", json_boolean(is_private(host)));
+
+	ok &= put_preload_stats(obj, host->preload);
+	ok &= put_rpc_stats(obj, host->rpc);
+	netlink_get_stats(host->netlink, &s);
+	ok &= json_put(obj, "netlink_requests", json_u64(s.n_requests));
+	ok &= json_put(obj, "netlink_errors", json_u64(s.n_errors));
+	return ok;
+}
+
+/* ---- life ---- */
+
+static int make_instance(struct host *host)
+{
+	struct vdpakit_options options = {
+		.n_workers = host->options.n_workers,
+	};
+	int r = vdpakit_new(&options, &host->kit);
+
+	if (r < 0) {
+		return r;
+	}
+	host->control = vdpakit_control(host->kit);
+	host->ctx.kit = host->kit;
+	host->ctx.start_ns = loop_now_ns(host->control);
+	host->ctx.host.status = on_status;
+	host->ctx.host.shutdown = is_private(host) ? on_shutdown : NULL;
+	host->ctx.host.priv = host;
+	return netlink_new(vdpakit_bus(host->kit), &host->netlink);
+}
+
+int host_new(const struct host_options *options, struct host **ret)
+{
+	struct host *host = calloc(1, sizeof(*host));
+	int r;
+
+	if (!host) {
+		return err(-ENOMEM, "out of memory");
+	}
+	host->options = *options;
+	host->signal_fd = -1;
+	/* Before there are threads, so that all of them block these signals. */
+	r = watch_signals(host);
+	if (r == 0) {
+		r = make_instance(host);
+	}
+	if (r == 0) {
+		r = loop_watch_new(host->control, host->signal_fd, LOOP_IN,
+				   on_signal, host, &host->signal_watch);
+	}
+	if (r == 0 && is_private(host)) {
+		r = loop_watch_new(host->control, options->private_fd, LOOP_IN,
+				   on_private, host, &host->private_watch);
+	}
+	if (r < 0) {
+		host_free(host);
+		return r;
+	}
+	*ret = host;
+	return 0;
+}
+
+/* A private daemon's sockets lie in a folder of their own. */
+static void remove_private_folder(const char *rpc_path)
+{
+	char lock[sizeof(((struct listener *)0)->path) + 8];
+	char *slash;
+
+	(void)snprintf(lock, sizeof(lock) - 8, "%s", rpc_path);
+	slash = strrchr(lock, '/');
+	if (!slash) {
+		return;
+	}
+	memcpy(slash, "/lock", sizeof("/lock"));
+	(void)unlink(lock); /* the owner may have been faster */
+	*slash = '\0';
+	(void)rmdir(lock); /* not empty: it was no folder of its own */
+}
+
+struct host *host_free(struct host *host)
+{
+	if (!host) {
+		return NULL;
+	}
+	cdev_preload_free(host->preload);
+	rpc_free(host->rpc);
+	netlink_free(host->netlink);
+	loop_watch_free(host->private_watch);
+	loop_watch_free(host->signal_watch);
+	vdpakit_free(host->kit);
+	listen_remove(&host->preload_listener);
+	listen_remove(&host->rpc_listener);
+	if (is_private(host)) {
+		remove_private_folder(host->options.rpc_path);
+	}
+	(void)close_fd(host->signal_fd);
+	(void)close_fd(host->options.private_fd);
+	free(host);
+	return NULL;
+}
+
+/* ---- devices ---- */
+
+struct outcome {
+	int code;
+	char text[ERR_TEXT_MAX];
+};
+
+static void keep_outcome(void *priv, int code, const char *text, json_t *result)
+{
+	struct outcome *outcome = priv;
+
+	outcome->code = code;
+	(void)snprintf(outcome->text, sizeof(outcome->text), "%s",
+		       text ? text : "");
+}
+
+int host_add(struct host *host, const char *spec)
+{
+	struct outcome outcome = { .code = EINPROGRESS };
+	json_t *params;
+	int r = devspec_from_text(spec, &params);
+
+	if (r == 0) {
+		rpc_invoke(&host->ctx, "dev.add", params, true, keep_outcome,
+			   &outcome);
+		json_decref(params);
+		if (outcome.code != 0) {
+			r = err(outcome.code > 0 ? -outcome.code : -EINVAL,
+				"%s", outcome.text);
+		}
+	}
+	host->n_devs += r == 0;
+	return err_context(r, "--dev '%s'", spec);
+}
+
+/* ---- sockets ---- */
+
+static int open_socket(int activated_fd, const char *path, int type,
+		       struct listener *listener, int *ret_fd)
+{
+	int r;
+
+	if (activated_fd >= 0) {
+		*ret_fd = activated_fd;
+		return 0;
+	}
+	r = listen_new(path, type, listener);
+	if (r == 0) {
+		*ret_fd = steal_fd(&listener->fd);
+	}
+	return r;
+}
+
+int host_serve(struct host *host)
+{
+	struct cdev_netlink_ops ops = netlink_ops(host->netlink);
+	_cleanup_close_ int stream = -1, seqpacket = -1;
+	int r, fd = -1;
+
+	r = listen_take_activated(&stream, &seqpacket);
+	if (r < 0) {
+		return r;
+	}
+	r = open_socket(steal_fd(&seqpacket), host->options.preload_path,
+			SOCK_SEQPACKET, &host->preload_listener, &fd);
+	if (r == 0) {
+		r = cdev_preload_new(vdpakit_cdev(host->kit), fd, &ops,
+				     &host->preload);
+	}
+	if (r < 0) {
+		return r;
+	}
+	r = open_socket(steal_fd(&stream), host->options.rpc_path, SOCK_STREAM,
+			&host->rpc_listener, &fd);
+	return r < 0 ? r : rpc_new(&host->ctx, fd, &host->rpc);
+}
+
+/* ---- running ---- */
+
+static void log_if(int r)
+{
+	if (r < 0) {
+		log_warn(HOST_TAG, "ignoring: %s", err_text(r));
+	}
+}
+
+int host_run(struct host *host)
+{
+	static const char ready[] = "READY\n";
+	int r;
+
+	log_info(HOST_TAG, "ready: version %s, %u workers, %u devices",
+		 VDPAKIT_VERSION, vdpakit_n_workers(host->kit), host->n_devs);
+	log_if(notify("READY=1\nSTATUS=%u devices at start", host->n_devs));
+	if (is_private(host) && send(host->options.private_fd, ready,
+				     sizeof(ready) - 1, MSG_NOSIGNAL) < 0) {
+		return err(-errno, "the owner has ended: %s", strerror(errno));
+	}
+	r = loop_run(host->control);
+	log_if(notify("STOPPING=1\nSTATUS=stopping"));
+	return r;
+}
