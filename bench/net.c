@@ -19,13 +19,10 @@
 #include <linux/virtio_net.h>
 #include <linux/virtio_ring.h>
 #include <string.h>
-#include <sys/mman.h>
 
 #include "base/util.h"
 #include "bench.h"
-#include "bus/bus.h"
-#include "dev/net/vdpasim_net.h"
-#include "vq/vq_driver.h"
+#include "rig.h"
 
 #define N_REPEATS    15
 #define N_FRAMES     1000000
@@ -36,9 +33,7 @@
 #define FRAME_BYTES  64
 #define BUFFER_BYTES 2048
 /* Not a power of two, or all buffers would share a few sets of the cache. */
-#define STRIDE	  (BUFFER_BYTES + 128)
-#define MEM_BYTES (8U << 20)
-#define MEM_IOVA  0x40000000ULL
+#define STRIDE (BUFFER_BYTES + 128)
 
 /* One side of the driver; buffers are cookies. */
 struct queue {
@@ -49,13 +44,7 @@ struct queue {
 };
 
 struct bench {
-	struct loop *loop;
-	struct vdpa_bus *bus;
-	struct vdpa_mgmtdev *mgmtdev;
-	struct vdpa_device *vdev;
-	struct region *region;
-	char *mem;
-	size_t n_mem; /* bytes that are given out */
+	struct rig rig;
 	struct queue rx, tx;
 	struct loop_poller driver;
 	uint64_t n_received;
@@ -82,24 +71,10 @@ static const struct variant variants[] = {
 
 /* ---- the driver ---- */
 
-static uint64_t iova_of(const struct bench *b, const void *va)
-{
-	return MEM_IOVA + (uint64_t)((const char *)va - b->mem);
-}
-
-static char *take_mem(struct bench *b, size_t size)
-{
-	size_t at = align_up(b->n_mem, 4096);
-
-	bench_must(at + size <= MEM_BYTES);
-	b->n_mem = at + size;
-	return b->mem + at;
-}
-
 static void offer(const struct bench *b, const struct queue *q, char *buffer)
 {
 	const struct vq_sg sg = {
-		.iova = iova_of(b, buffer),
+		.iova = rig_iova(&b->rig, buffer),
 		.len = q->is_rx ? BUFFER_BYTES : HDR_BYTES + FRAME_BYTES,
 	};
 
@@ -110,7 +85,7 @@ static void offer(const struct bench *b, const struct queue *q, char *buffer)
 static void publish(struct bench *b, const struct queue *q)
 {
 	if (vq_driver_publish(q->drv)) {
-		(void)vdpa_kick_vq(b->vdev, q->idx);
+		(void)vdpa_kick_vq(b->rig.vdev, q->idx);
 	}
 }
 
@@ -138,7 +113,7 @@ static unsigned int driver_poll(void *priv)
 
 	b->n_received += n;
 	if (b->n_received >= b->n_wanted) {
-		loop_stop(b->loop);
+		loop_stop(b->rig.control);
 	}
 	return n + turn_round(b, &b->tx);
 }
@@ -149,42 +124,25 @@ static bool driver_arm(void *priv)
 	return true; /* never sleeps: it asked for no calls */
 }
 
-static void driver_start(void *priv)
+static void driver_start(struct bench *b)
 {
-	struct bench *b = priv;
-
 	b->driver = (struct loop_poller){
 		.poll = driver_poll,
 		.arm = driver_arm,
 		.priv = b,
 	};
-	loop_poller_add(b->loop, &b->driver);
+	loop_poller_add(b->rig.control, &b->driver);
 	loop_poller_wake(&b->driver);
 }
 
 /* ---- set-up ---- */
 
-static void set_up_queue(struct bench *b, struct queue *q, uint32_t idx,
-			 uint64_t features)
+static void set_up_queue(struct bench *b, struct queue *q, uint32_t idx)
 {
-	struct vq_layout at;
-	char *ring;
-
-	vq_layout(RING_NUM, features, &at);
-	ring = take_mem(b, at.size_bytes);
-	memset(ring, 0, at.size_bytes);
 	q->idx = idx;
 	q->is_rx = idx == 0;
-	q->buffers = take_mem(b, RING_NUM * STRIDE);
-	bench_must(vq_driver_new(RING_NUM, features, ring, iova_of(b, ring),
-				 &q->drv) == 0);
-	vq_driver_disable_call(q->drv);
-	bench_must(vdpa_set_vq_num(b->vdev, idx, RING_NUM) == 0);
-	bench_must(vdpa_set_vq_address(b->vdev, idx,
-				       iova_of(b, ring + at.desc_area),
-				       iova_of(b, ring + at.driver_area),
-				       iova_of(b, ring + at.device_area)) == 0);
-	bench_must(vdpa_set_vq_ready(b->vdev, idx, true) == 0);
+	q->drv = rig_set_up_queue(&b->rig, idx, RING_NUM);
+	q->buffers = rig_alloc(&b->rig, RING_NUM * STRIDE);
 	for (unsigned int i = 0; i < RING_NUM; i++) {
 		char *buffer = q->buffers + i * STRIDE;
 
@@ -194,64 +152,23 @@ static void set_up_queue(struct bench *b, struct queue *q, uint32_t idx,
 	}
 }
 
-static void set_status(struct bench *b, unsigned int bits)
-{
-	uint8_t status = vdpa_get_status(b->vdev) | (uint8_t)bits;
-
-	bench_must(vdpa_set_status(b->vdev, status) == 0);
-}
-
 static void start(struct bench *b, uint64_t features)
 {
-	features |= BIT_ULL(VIRTIO_F_VERSION_1) |
-		    BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
-	b->n_mem = 0;
-	set_status(b, VIRTIO_CONFIG_S_ACKNOWLEDGE | VIRTIO_CONFIG_S_DRIVER);
-	bench_must(vdpa_set_driver_features(b->vdev, features) == 0);
-	bench_must(vdpa_get_driver_features(b->vdev) == features);
-	set_status(b, VIRTIO_CONFIG_S_FEATURES_OK);
-	set_up_queue(b, &b->rx, 0, features);
-	set_up_queue(b, &b->tx, 1, features);
-	set_status(b, VIRTIO_CONFIG_S_DRIVER_OK);
+	rig_negotiate(&b->rig, features);
+	set_up_queue(b, &b->rx, 0);
+	set_up_queue(b, &b->tx, 1);
+	rig_set_driver_ok(&b->rig);
 	publish(b, &b->rx);
 	publish(b, &b->tx);
-	loop_call_wait(b->loop, driver_start, b);
+	driver_start(b);
 }
 
 static void stop(struct bench *b)
 {
 	loop_poller_del(&b->driver);
-	bench_must(vdpa_reset(b->vdev, 0) == 0);
+	rig_reset(&b->rig);
 	b->rx.drv = vq_driver_free(b->rx.drv);
 	b->tx.drv = vq_driver_free(b->tx.drv);
-}
-
-static void set_up(struct bench *b)
-{
-	struct vdpa_dev_config config = { .is_admin = true };
-
-	bench_must(loop_new("bench", &b->loop) == 0);
-	bench_must(vdpa_bus_new(b->loop, &b->loop, 1, &b->bus) == 0);
-	bench_must(vdpasim_net_register(b->bus, &b->mgmtdev) == 0);
-	bench_must(vdpa_dev_add(b->bus, NULL, "vdpasim_net", "net0", &config) ==
-		   0);
-	b->vdev = vdpa_device_find(b->bus, "net0");
-	b->mem = mmap(NULL, MEM_BYTES, PROT_READ | PROT_WRITE,
-		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
-	bench_must(b->mem != MAP_FAILED);
-	bench_must(region_new_own(b->mem, MEM_BYTES, NULL, NULL, &b->region) ==
-		   0);
-	bench_must(vdpa_map(b->vdev, 0, MEM_IOVA, MEM_IOVA + MEM_BYTES - 1,
-			    b->region, 0, MEM_PERM_RW) == 0);
-}
-
-static void tear_down(struct bench *b)
-{
-	vdpasim_net_unregister(b->mgmtdev);
-	vdpa_bus_free(b->bus);
-	loop_free(b->loop);
-	region_unref(b->region);
-	munmap(b->mem, MEM_BYTES);
 }
 
 /* ---- the limit ---- */
@@ -303,8 +220,8 @@ static double limit_mpps(struct bench *b)
 	uint64_t began_ns;
 
 	for (unsigned int i = 0; i < RING_NUM; i++) {
-		rx.buffer[i] = b->mem + i * STRIDE;
-		tx.buffer[i] = b->mem + (RING_NUM + i) * STRIDE;
+		rx.buffer[i] = b->rig.mem + i * STRIDE;
+		tx.buffer[i] = b->rig.mem + (RING_NUM + i) * STRIDE;
 	}
 	began_ns = bench_cpu_ns();
 	for (unsigned int n = 0; n < N_FRAMES; n += BURST) {
@@ -323,7 +240,7 @@ static void run_frames(struct bench *b, uint64_t n)
 {
 	b->n_received = 0;
 	b->n_wanted = n;
-	bench_must(loop_run(b->loop) == 0);
+	bench_must(loop_run(b->rig.control) == 0);
 }
 
 static double device_mpps(struct bench *b, uint64_t features)
@@ -362,7 +279,7 @@ int main(int argc, char **argv)
 	static struct bench b;
 
 	bench_must(n >= 1 && n <= N_REPEATS);
-	set_up(&b);
+	rig_init(&b.rig, "vdpasim_net", NULL, false);
 	for (unsigned int i = 0; i < ARRAY_SIZE(variants); i++) {
 		const struct variant *v = &variants[i];
 
@@ -371,6 +288,6 @@ int main(int argc, char **argv)
 			measure(&b, v, (unsigned int)n);
 		}
 	}
-	tear_down(&b);
+	rig_fini(&b.rig);
 	return 0;
 }

@@ -31,6 +31,17 @@
 #include "bus/bus.h"
 #include "vq/vq.h"
 
+/* Longest that a queue may look for work before it sleeps. */
+#define SOFT_POLL_US_MAX 1000000
+
+/* The row of a management device's table of keys for soft_set_poll_us(). */
+#define SOFT_KEY_POLL_US                                                  \
+	{                                                                 \
+		"poll_us", "N",                                           \
+			"poll a queue in vain for up to N microseconds "  \
+			"before sleeping; adapts to the load (default 0)" \
+	}
+
 /* Chains that one round of a queue takes, so that no queue starves another. */
 #define SOFT_BURST 32
 
@@ -137,6 +148,15 @@ struct soft_dev {
 int soft_dev_init(struct soft_dev *dev, struct vdpa_bus *bus);
 /* Releases all of it, class and memory included; off the bus. */
 void soft_dev_free(struct soft_dev *dev);
+
+/**
+ * soft_set_poll_us() - the key `poll_us` of `dev add`
+ * @dev: before soft_dev_init()
+ * @value: decimal microseconds
+ *
+ * Return: 0; -EINVAL no number; -ERANGE above SOFT_POLL_US_MAX
+ */
+int soft_set_poll_us(struct soft_dev *dev, const char *value);
 
 static inline struct soft_dev *soft_dev_of(struct vdpa_device *vdev)
 {

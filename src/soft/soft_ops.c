@@ -17,6 +17,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "base/log.h"
+#include "base/parse.h"
 #include "soft/soft_internal.h"
 #include "uapi/compat.h"
 
@@ -704,6 +705,17 @@ static void release(struct soft_dev *dev)
 	free(dev->vqs);
 	free(dev->maps);
 	free(dev->group_asid);
+}
+
+int soft_set_poll_us(struct soft_dev *dev, const char *value)
+{
+	uint64_t us;
+	int ret = parse_u64("poll_us", value, SOFT_POLL_US_MAX, &us);
+
+	if (ret == 0) {
+		dev->max_poll_us = (uint32_t)us;
+	}
+	return ret;
 }
 
 int soft_dev_init(struct soft_dev *dev, struct vdpa_bus *bus)

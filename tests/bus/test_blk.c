@@ -316,6 +316,8 @@ static void test_bad_keys_are_refused(void **state)
 		{ "num_queues", "0", -ERANGE },
 		{ "num_queues", "65", -ERANGE },
 		{ "num_queues", "-1", -EINVAL },
+		{ "poll_us", "1000001", -ERANGE },
+		{ "poll_us", "soon", -EINVAL },
 		{ "colour", "1", -EOPNOTSUPP },
 	};
 	struct vworld *w = vworld_new(NULL, 1);

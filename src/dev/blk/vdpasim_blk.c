@@ -80,16 +80,23 @@ static int set_num_queues(struct blk_dev *blk, const char *value)
 	return 0;
 }
 
+static int set_poll_us(struct blk_dev *blk, const char *value)
+{
+	return soft_set_poll_us(&blk->soft, value);
+}
+
 /* The keys of `dev add`; sim_blk_setters does what they say. */
 static const struct vdpa_key sim_blk_keys[] = {
 	{ "capacity", "SIZE", "size of the disk (default 128M)" },
 	{ "num_queues", "N", "virtqueues, 1 to 64 (default 1)" },
+	SOFT_KEY_POLL_US,
 };
 
 static int (*const sim_blk_setters[])(struct blk_dev *blk,
 				      const char *value) = {
 	set_capacity,
 	set_num_queues,
+	set_poll_us,
 };
 _Static_assert(ARRAY_SIZE(sim_blk_setters) == ARRAY_SIZE(sim_blk_keys),
 	       "one setter a key");

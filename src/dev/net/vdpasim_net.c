@@ -85,13 +85,37 @@ static uint32_t sim_net_vq_group(const struct soft_dev *dev, uint16_t idx)
 
 /* ---- management ---- */
 
+static const struct vdpa_key sim_net_keys[] = {
+	SOFT_KEY_POLL_US,
+};
+
+/* The bus has checked that they are in the table. */
+static int apply_params(struct net_dev *net,
+			const struct vdpa_dev_config *config)
+{
+	for (unsigned int i = 0; i < config->n_params; i++) {
+		int ret = soft_set_poll_us(&net->soft, config->params[i].value);
+
+		if (ret < 0) {
+			return ret;
+		}
+	}
+	return 0;
+}
+
 static int sim_net_new(const char *name, const struct vdpa_dev_config *config,
 		       uint64_t features, struct net_dev **ret)
 {
 	struct net_dev *net = calloc(1, sizeof(*net));
+	int r;
 
 	if (!net) {
 		return -ENOMEM;
+	}
+	r = apply_params(net, config);
+	if (r < 0) {
+		free(net);
+		return r;
 	}
 	(void)snprintf(net->soft.vdev.name, VDPA_NAME_MAX, "%s", name);
 	net->soft.class = &sim_net_class;
@@ -179,6 +203,8 @@ int vdpasim_net_register(struct vdpa_bus *bus, struct vdpa_mgmtdev **ret)
 			     BIT_ULL(VDPA_ATTR_FEATURES),
 		.supported_features = sim_net_features | soft_ring_features,
 		.max_supported_vqs = NET_VQ_N,
+		.keys = sim_net_keys,
+		.n_keys = ARRAY_SIZE(sim_net_keys),
 	};
 	r = vdpa_mgmtdev_register(bus, mgmtdev);
 	if (r < 0) {
