@@ -52,7 +52,7 @@ guest_skip()
 
 guest_need()
 {
-	local tool why
+	local tool paths
 
 	[ "$(uname -m)" = x86_64 ] || guest_skip 'the guest is for x86-64 only'
 	for tool in busybox cpio depmod xz mke2fs python3; do
@@ -62,11 +62,13 @@ guest_need()
 	command -v "${GUEST_QEMU:-qemu-system-x86_64}" >/dev/null ||
 		guest_skip 'qemu-system-x86_64 is not installed' \
 			'(scripts/setup test)'
-	if ! guest_kernel=$("$guest_top/scripts/testbed" path kernel 2>&1); then
-		why=$guest_kernel
-		guest_skip "$why"
-	fi
-	guest_root=$("$guest_top/scripts/testbed" path kernel_root)
+	paths=$("$guest_top/scripts/testbed" path kernel kernel_root cache \
+		2>&1) || guest_skip "$paths"
+	{
+		read -r guest_kernel
+		read -r guest_root
+		read -r guest_cache
+	} <<<"$paths"
 	guest_initramfs
 }
 
@@ -75,7 +77,7 @@ guest_initramfs()
 {
 	local cache key
 
-	cache=${XDG_CACHE_HOME:-$HOME/.cache}/vdpakit/guest
+	cache=$guest_cache/guest
 	key=$(cat "$guest_here"/{init,mkinitramfs,frames.c} \
 		"$guest_root/version" "$(command -v busybox)" /sbin/mke2fs \
 		/sbin/e2fsck | sha256sum | cut -c 1-16)
