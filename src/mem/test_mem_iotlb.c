@@ -629,7 +629,7 @@ static void test_shared_tree_takes_any_change(void **state)
 		}
 	}
 	whole = iotlb_snapshot(full);
-	for (unsigned int i = 0; i < 4000; i++) {
+	for (unsigned int i = 0; i < 1500; i++) {
 		uint64_t start = rng(n * 16), last = start + rng(n * 16);
 
 		tlb = new_tlb((unsigned int)n);
