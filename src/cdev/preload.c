@@ -333,6 +333,8 @@ static void conn_free(struct conn *conn)
 	if (conn->opening) {
 		cdev_call_cancel(conn->opening);
 	}
+	/* The file may hold a copy for a while. */
+	(void)shutdown(conn->fd, SHUT_RDWR);
 	conn->fd = close_fd(conn->fd);
 	preload->stats.n_conns--;
 	if (file) {

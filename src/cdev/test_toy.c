@@ -375,6 +375,13 @@ void toy_set_open_result(struct toy *toy, int64_t result)
 
 void toy_finish(struct toy *toy, int64_t result)
 {
+	struct cdev_call *call;
+
 	assert(toy->n_pending > 0);
-	cdev_call_finish(toy_take(toy, 0), result);
+	call = toy_take(toy, 0);
+	if (!cdev_call_task(call) && result < 0) { /* an open */
+		toy->is_open = false;
+		toy->counts.n_opens--;
+	}
+	cdev_call_finish(call, result);
 }
