@@ -201,3 +201,28 @@ void forked_run_both_ways(void (*body)(void))
 		forked_run(body, true);
 	}
 }
+
+int resolve_one(struct child *c, uint64_t uaddr, uint64_t size,
+		unsigned int perm, struct region **ret)
+{
+	struct client_piece piece;
+	int n = client_mem_resolve(c->cm, uaddr, size, perm, &piece, 1);
+
+	if (n == 1) {
+		CHECK(piece.uaddr == uaddr && piece.size == size);
+		CHECK(region_size(piece.region) == size);
+		*ret = piece.region;
+	}
+	return n;
+}
+
+void check_is_memory_of(struct region *region, struct child *c, uint64_t uaddr)
+{
+	uint64_t at = region_size(region) / 3;
+	char got = 0;
+
+	child_poke(c, uaddr + at, 'c');
+	CHECK(region_read(region, at, &got, 1) == 0 && got == 'c');
+	CHECK(region_write(region, at, "d", 1) == 0);
+	CHECK(child_peek(c, uaddr + at) == 'd');
+}

@@ -86,4 +86,12 @@ void forked_run_both_ways(void (*body)(void));
 
 void check_no_regions(void);
 
+/* client_mem_resolve() of what must be one piece at most; CHECK()s that piece.
+ * Return: as that. */
+int resolve_one(struct child *c, uint64_t uaddr, uint64_t size,
+		unsigned int perm, struct region **ret);
+
+/* Both sides see what the other writes, at a byte in the middle. */
+void check_is_memory_of(struct region *region, struct child *c, uint64_t uaddr);
+
 #endif
