@@ -63,7 +63,7 @@ struct loop *loop_free(struct loop *loop);
  * loop_start() - run it in a thread of its own
  * @loop: not running
  *
- * The thread gets no signals. A simulated loop has no thread: it runs inside
+ * The thread gets no signals but its own faults. A simulated loop has no thread: it runs inside
  * sim_run(), whether started or not, until loop_stop().
  * Return: 0; -errno of pthread_create()
  */

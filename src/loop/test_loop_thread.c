@@ -315,7 +315,31 @@ static void test_idle_loop_sleeps(void **state)
 	env_fini(&env);
 }
 
+static void get_sigmask(void *priv)
+{
+	(void)pthread_sigmask(SIG_SETMASK, NULL, priv); /* cannot fail */
+}
+
+static void test_thread_takes_no_signals_but_its_faults(void **state)
+{
+	struct loop *loop;
+	sigset_t mask;
+
+	assert_int_equal(loop_new("signals", &loop), 0);
+	assert_int_equal(loop_start(loop), 0);
+	loop_call_wait(loop, get_sigmask, &mask);
+	loop_stop(loop);
+	loop_free(loop);
+	assert_true(sigismember(&mask, SIGTERM));
+	assert_true(sigismember(&mask, SIGUSR1));
+	assert_false(sigismember(&mask, SIGBUS));
+	assert_false(sigismember(&mask, SIGSEGV));
+	assert_false(sigismember(&mask, SIGFPE));
+	assert_false(sigismember(&mask, SIGILL));
+}
+
 static const struct CMUnitTest tests[] = {
+	cmocka_unit_test(test_thread_takes_no_signals_but_its_faults),
 	ON(on_epoll, test_two_loops_that_wait_for_each_other_abort),
 	ON(on_sim, test_two_loops_that_wait_for_each_other_abort),
 	cmocka_unit_test(test_edge_watch_fires_after_the_last_write),
