@@ -45,6 +45,13 @@
 /* Chains that one round of a queue takes, so that no queue starves another. */
 #define SOFT_BURST 32
 
+/*
+ * Largest ring of the simulators. The kernel's say 256, but QEMU 10's
+ * vhost-vdpa-device-pci uses 1024 whatever a device says, which kernels up to
+ * 6.12 let pass.
+ */
+#define SOFT_SIM_NUM_MAX 1024
+
 /* Ring features that every software device has. */
 extern const uint64_t soft_ring_features;
 

@@ -19,7 +19,6 @@
 #include "dev/blk/blk.h"
 #include "dev/blk/mem.h"
 
-#define SIM_VQ_NUM_MAX	      256
 #define SIM_CAPACITY_SECTORS  0x40000
 #define SIM_CAPACITY_MAX_BYTE (1ULL << 40)
 #define SIM_QUEUES_MAX	      64
@@ -151,7 +150,7 @@ static int sim_blk_new(struct vdpa_mgmtdev *mgmtdev, const char *name,
 	}
 	blk->soft.class = &sim_blk_class;
 	blk->soft.config_size = BLK_CONFIG_BYTES;
-	blk->soft.num_max = SIM_VQ_NUM_MAX;
+	blk->soft.num_max = SOFT_SIM_NUM_MAX;
 	blk->soft.vdev.nvqs = blk->num_queues;
 	blk->soft.vdev.ngroups = 1;
 	blk->soft.vdev.nas = 1;

@@ -23,8 +23,6 @@
 #include "dev/net/loopback.h"
 #include "dev/net/net.h"
 
-#define SIM_VQ_NUM_MAX 256
-
 static const uint64_t sim_net_features =
 	BIT_ULL(VIRTIO_NET_F_MTU) | BIT_ULL(VIRTIO_NET_F_MAC) |
 	BIT_ULL(VIRTIO_NET_F_MRG_RXBUF) | BIT_ULL(VIRTIO_NET_F_STATUS) |
@@ -121,7 +119,7 @@ static int sim_net_new(const char *name, const struct vdpa_dev_config *config,
 	net->soft.class = &sim_net_class;
 	net->soft.device_features = features;
 	net->soft.config_size = NET_CONFIG_BYTES;
-	net->soft.num_max = SIM_VQ_NUM_MAX;
+	net->soft.num_max = SOFT_SIM_NUM_MAX;
 	net->soft.vq_group = sim_net_vq_group;
 	net->soft.vdev.nvqs = NET_VQ_N;
 	net->soft.vdev.ngroups = 2;
