@@ -520,32 +520,53 @@ void soft_config_changed(struct soft_dev *dev)
 
 /* ---- memory ---- */
 
-struct snap_change {
-	struct soft_vq *q;
-	struct iotlb_snap *snap;
+struct map_change {
+	struct soft_dev *dev;
+	struct loop *worker;
 };
 
-static void set_snap_on_worker(void *priv)
+/* Hands queues of one worker the map of their group's address space. */
+static void set_maps_on_worker(void *priv)
 {
-	struct snap_change *change = priv;
-	struct soft_vq *q = change->q;
+	const struct map_change *change = priv;
+	struct soft_dev *dev = change->dev;
 
-	if (!vq_is_started(q->vq)) {
-		return;
+	for (uint32_t i = 0; i < dev->vdev.nvqs; i++) {
+		struct soft_vq *q = &dev->vqs[i];
+
+		if (q->worker != change->worker || !vq_is_started(q->vq)) {
+			continue;
+		}
+		vq_set_snap(q->vq, map_of(q));
+		/* A burst is over when calls run: nothing uses the old one. */
+		assert(!vq_has_old_chains(q->vq));
+		soft_wake(dev, q->idx);
 	}
-	vq_set_snap(q->vq, change->snap);
-	/* A burst is over when calls run, so nothing uses the old map now. */
-	assert(!vq_has_old_chains(q->vq));
-	soft_wake(q->dev, q->idx);
 }
 
-/* Hands the map of its group's address space to a running queue. */
-static void refresh_map(struct soft_vq *q)
+/* Is @q the first running queue of its worker? */
+static bool is_first_of_worker(const struct soft_vq *q)
 {
-	struct snap_change change = { q, map_of(q) };
+	for (uint32_t i = 0; i < q->idx; i++) {
+		const struct soft_vq *other = &q->dev->vqs[i];
 
-	if (q->is_running) {
-		loop_call_wait(q->worker, set_snap_on_worker, &change);
+		if (other->is_running && other->worker == q->worker) {
+			return false;
+		}
+	}
+	return q->is_running;
+}
+
+/* Running queues get the maps as they are now, with one wait a worker. */
+static void refresh_maps(struct soft_dev *dev)
+{
+	for (uint32_t i = 0; i < dev->vdev.nvqs; i++) {
+		const struct soft_vq *q = &dev->vqs[i];
+		struct map_change change = { dev, q->worker };
+
+		if (is_first_of_worker(q)) {
+			loop_call_wait(q->worker, set_maps_on_worker, &change);
+		}
 	}
 }
 
@@ -556,11 +577,7 @@ static int soft_set_map(struct vdpa_device *vdev, unsigned int asid,
 	struct iotlb_snap *old = dev->maps[asid];
 
 	dev->maps[asid] = iotlb_snap_ref(map);
-	for (uint32_t i = 0; i < vdev->nvqs; i++) {
-		if (dev->group_asid[group_of(dev, (uint16_t)i)] == asid) {
-			refresh_map(&dev->vqs[i]);
-		}
-	}
+	refresh_maps(dev);
 	iotlb_snap_unref(old);
 	return 0;
 }
@@ -578,11 +595,7 @@ static int soft_set_group_asid(struct vdpa_device *vdev, unsigned int group,
 	struct soft_dev *dev = soft_dev_of(vdev);
 
 	dev->group_asid[group] = asid;
-	for (uint32_t i = 0; i < vdev->nvqs; i++) {
-		if (group_of(dev, (uint16_t)i) == group) {
-			refresh_map(&dev->vqs[i]);
-		}
-	}
+	refresh_maps(dev);
 	return 0;
 }
 
