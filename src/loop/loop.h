@@ -63,8 +63,8 @@ struct loop *loop_free(struct loop *loop);
  * loop_start() - run it in a thread of its own
  * @loop: not running
  *
- * The thread gets no signals but its own faults. A simulated loop has no thread: it runs inside
- * sim_run(), whether started or not, until loop_stop().
+ * The thread gets no signals but its own faults. A simulated loop has no
+ * thread: it runs inside sim_run(), whether started or not, until loop_stop().
  * Return: 0; -errno of pthread_create()
  */
 int loop_start(struct loop *loop);
