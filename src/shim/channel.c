@@ -8,7 +8,7 @@
  * thread's id with one compare-and-swap) and makes sure that the slot has a
  * channel that the daemon knows. So calls of several threads, and of a signal
  * handler in the middle of another call, do not meet. A slot whose thread died
- * is taken back when no other is free.
+ * or jumped out of its call is taken back when no other is free.
  *
  * Everything that belongs to the address space stands in one page that the
  * kernel wipes in a forked child: there the task number is 0, and the next
@@ -35,7 +35,9 @@
  * theirs; not higher than this, or the kernel's tables grow. */
 #define CHANNEL_FD_MAX 1024
 #define CHANNEL_FDS    64
-#define PAGE	       4096UL
+/* Calls of one thread inside each other. */
+#define NESTING_MAX 8
+#define PAGE	    4096UL
 
 struct slot {
 	uint32_t owner; /* thread id, 0 free; atomic */
@@ -141,11 +143,36 @@ static bool try_slot(uint32_t idx, uint32_t owner, uint32_t tid)
 					   __ATOMIC_RELAXED);
 }
 
+/* All are busy. One whose thread is dead is free in truth; so is one of this
+ * very thread if it has many: handlers of signals do not nest like that, they
+ * left calls by siglongjmp(). Its calls are cancelled with its channel. */
+static int reclaim_slot(uint32_t tid)
+{
+	unsigned int n_own = 0;
+
+	for (uint32_t i = 0; i < PRELOAD_CHANNELS_MAX; i++) {
+		uint32_t owner = wire->slots[i].owner;
+
+		n_own += owner == tid;
+		if (owner != 0 &&
+		    ((owner == tid && n_own > NESTING_MAX) ||
+		     SYS(SYS_tkill, owner, 0) == -ESRCH) &&
+		    try_slot(i, owner, tid)) {
+			close_inherited(i);
+			wire->slots[i].fd = 0;
+			return (int)i;
+		}
+	}
+	return -1;
+}
+
 /* A vfork() child begins at the other end: what it makes is not its parent's.
  */
 static uint32_t take_slot(bool is_child)
 {
+	const struct timespec a_while = { .tv_nsec = 1000000 };
 	uint32_t tid = (uint32_t)SYS(SYS_gettid);
+	int reclaimed;
 
 	for (;;) {
 		for (uint32_t i = 0; i < PRELOAD_CHANNELS_MAX; i++) {
@@ -156,16 +183,11 @@ static uint32_t take_slot(bool is_child)
 				return idx;
 			}
 		}
-		/* All busy: is one's thread dead? Else let them run. */
-		for (uint32_t i = 0; i < PRELOAD_CHANNELS_MAX; i++) {
-			uint32_t owner = wire->slots[i].owner;
-
-			if (owner != 0 && SYS(SYS_tkill, owner, 0) == -ESRCH &&
-			    try_slot(i, owner, tid)) {
-				return i;
-			}
+		reclaimed = reclaim_slot(tid);
+		if (reclaimed >= 0) {
+			return (uint32_t)reclaimed;
 		}
-		(void)SYS(SYS_sched_yield);
+		(void)SYS(SYS_nanosleep, &a_while, NULL);
 	}
 }
 

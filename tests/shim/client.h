@@ -74,6 +74,8 @@ void join_child(pid_t pid);
 	F(pending)         \
 	F(pending_close)   \
 	F(signals)         \
+	F(jumps)           \
+	F(unprivileged)    \
 	F(close_all)       \
 	F(netlink)
 #define CLIENT_ARGS_CASES(F) \

@@ -7,12 +7,15 @@
 #include "shim/client.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <pthread.h>
+#include <setjmp.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/stat.h>
+#include <sys/time.h>
 
 /* ---- threads, signals, pending calls ---- */
 
@@ -165,6 +168,54 @@ void case_signals(void)
 	CHECK(close(p.fd) == 0);
 }
 
+static sigjmp_buf jump;
+
+static void on_timer(int sig)
+{
+	(void)sig;
+	siglongjmp(jump, 1);
+}
+
+/* Calls that are left for ever; more than there is room for. */
+void case_jumps(void)
+{
+	struct sigaction sa = { .sa_handler = on_timer };
+	struct itimerval soon = { .it_value = { .tv_usec = 1000 } };
+	int fd = open_node(O_RDWR);
+	uint32_t task = task_of(fd);
+
+	CHECK(sigaction(SIGALRM, &sa, NULL) == 0);
+	for (volatile int i = 0; i < 150; i++) {
+		if (sigsetjmp(jump, 1) == 0) {
+			CHECK(setitimer(ITIMER_REAL, &soon, NULL) == 0);
+			CHECK(ioctl(fd, TOY_PEND, NULL) == -1);
+			CHECK(errno == ENOSPC); /* they are kept, in vain */
+			CHECK(pause() == -1);
+		}
+	}
+	check_add(fd);
+	CHECK(task_of(fd) == task);
+	CHECK(close(fd) == 0);
+}
+
+/* One that may not look into its own /proc, nor reach the daemon's socket any
+ * more: it has the descriptor. */
+void case_unprivileged(void)
+{
+	uint8_t byte = 7;
+	struct toy_range range = { (uintptr_t)&byte, 1 };
+	int fd = open_node(O_RDWR);
+
+	if (geteuid() == 0) {
+		CHECK(setuid(65534) == 0);
+		CHECK_ERRNO(open("/proc/self/mem", O_RDWR), EACCES);
+		CHECK_ERRNO(ioctl(fd, TOY_SUM, &range), EFAULT);
+	}
+	check_add(fd);
+	CHECK(task_of(fd) == 1);
+	CHECK(close(fd) == 0);
+}
+
 /* ---- deaths ---- */
 
 /* Sits in a pending call until it is killed. */
@@ -174,8 +225,8 @@ void case_hang(char **argv)
 	CHECK(false);
 }
 
-/* The daemon dies while this one waits; argv[2], argv[3]: descriptors to tell
- * that we are about to, and to learn that it has. */
+/* The daemon dies while this one waits; argv[2]: descriptor to tell that this is
+ * about to be, and that all is as it should be without one. */
 void case_daemon_dies(char **argv)
 {
 	int fd = open_node(O_RDWR);
@@ -196,4 +247,13 @@ void case_daemon_dies(char **argv)
 	CHECK_ERRNO(open(NODE, O_RDWR), ENOENT);
 	CHECK_ERRNO(stat(NODE, &st), ENOENT);
 	CHECK(fclose(fopen("/proc/devices", "r")) == 0);
+	/* Another takes its place. */
+	CHECK(write(tell, "x", 1) == 1);
+	while ((fd = open(NODE, O_RDWR)) < 0) {
+		CHECK(errno == ENOENT);
+		CHECK(poll(NULL, 0, 1) == 0);
+	}
+	check_add(fd);
+	CHECK(task_of(fd) == 1);
+	CHECK(close(fd) == 0);
 }

@@ -224,7 +224,7 @@ static void test_client_killed_is_released(void **state)
 }
 
 /* The daemon of this one test is a process of its own. */
-static pid_t fork_daemon(struct fixture *f)
+static pid_t fork_daemon(struct fixture *f, int ready)
 {
 	pid_t pid = fork();
 
@@ -233,47 +233,48 @@ static pid_t fork_daemon(struct fixture *f)
 		(void)alarm(CLIENT_TIMEOUT_S);
 		f->loop = NULL;
 		start_daemon(f);
+		(void)!write(ready, "x", 1);
 		(void)loop_run(f->loop);
 		_exit(1);
 	}
 	return pid;
 }
 
+static void kill_daemon(pid_t pid)
+{
+	int status;
+
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+}
+
 static void test_daemon_killed_gives_eio(void **state)
 {
 	struct fixture *f = *state;
 	struct fixture other = { 0 };
-	int tell[2];
+	int tell[2], ready[2];
 	char number[16], byte;
 	const char *argv[] = { SHIM_CLIENT_PATH, "daemon_dies", number, NULL };
 	pid_t daemon, client;
-	int status;
 
 	(void)snprintf(other.path, sizeof(other.path), "%s/other", f->dir);
 	assert_int_equal(pipe(tell), 0);
+	assert_int_equal(pipe(ready), 0);
 	(void)snprintf(number, sizeof(number), "%d", tell[1]);
-	daemon = fork_daemon(&other);
-	while (access(other.path, F_OK) < 0) {
-		(void)poll(NULL, 0, 1);
-	}
-	/* Bound is not listening yet: the client would go on to the kernel. */
-	for (;;) {
-		struct sockaddr_un addr = { .sun_family = AF_UNIX };
-		_cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET, 0);
-
-		memcpy(addr.sun_path, other.path, strlen(other.path));
-		if (connect(fd, (struct sockaddr *)&addr, sizeof(addr)) == 0) {
-			break;
-		}
-		(void)poll(NULL, 0, 1);
-	}
+	daemon = fork_daemon(&other, ready[1]);
+	assert_int_equal(read(ready[0], &byte, 1), 1);
 	client = start(&other, argv);
 	assert_int_equal(read(tell[0], &byte, 1), 1);
-	assert_int_equal(kill(daemon, SIGKILL), 0);
-	assert_int_equal(waitpid(daemon, &status, 0), daemon);
+	kill_daemon(daemon);
+	(void)unlink(other.path);
+	assert_int_equal(read(tell[0], &byte, 1), 1);
+	daemon = fork_daemon(&other, ready[1]);
 	expect_status(client, 0);
-	close(tell[0]);
-	close(tell[1]);
+	kill_daemon(daemon);
+	for (int i = 0; i < 2; i++) {
+		close(tell[i]);
+		close(ready[i]);
+	}
 	(void)unlink(other.path);
 }
 
@@ -354,6 +355,20 @@ static void test_python(void **state)
 		  "END");
 }
 
+/* The loader never looks at it; nor does any harm come of it. */
+static void test_static_program_goes_on_without(void **state)
+{
+	struct fixture *f = *state;
+	const char *argv[] = { SHIM_STATIC_PATH, NULL };
+
+	if (!*SHIM_STATIC_PATH) {
+		print_message("SKIP %s: no static libc\n", __func__);
+		skip();
+	}
+	expect_status(start(f, argv), 0);
+	assert_int_equal(query(f).stats.n_accepted, 0);
+}
+
 /* The unmodified tool of iproute2, against the stand-in of genl.c. */
 static void test_vdpa_tool(void **state)
 {
@@ -380,6 +395,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_coreutils),
 	T(test_errors_of_the_node_reach_programs),
 	T(test_python),
+	T(test_static_program_goes_on_without),
 	T(test_vdpa_tool),
 };
 
