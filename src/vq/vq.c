@@ -48,10 +48,13 @@ static void carve_pool(uintptr_t *cursor, struct vq_pool *pool)
 {
 	pool->mem = carve(cursor, (size_t)pool->n_blocks * pool->n_pieces,
 			  sizeof(*pool->mem));
-	pool->free = carve(cursor, pool->n_blocks, sizeof(*pool->free));
 }
 
-/* All arrays of a queue in one block at @arena. Return: its end. */
+/*
+ * All arrays of a queue in one block at @arena. What every queue writes stands
+ * first: pages of what is large, and rarely used, are never touched. Return:
+ * its end.
+ */
 static uintptr_t carve_all(struct vq *vq, uintptr_t arena)
 {
 	struct vq_pool *medium = &vq->pools[VQ_POOL_MEDIUM];
@@ -68,8 +71,10 @@ static uintptr_t carve_all(struct vq *vq, uintptr_t arena)
 	vq->is_busy = carve(&at, num, sizeof(*vq->is_busy));
 	vq->order = carve(&at, num, sizeof(*vq->order));
 	vq->done = carve(&at, num, sizeof(*vq->done));
-	vq->slots = carve(&at, num, sizeof(*vq->slots));
+	medium->free = carve(&at, medium->n_blocks, sizeof(*medium->free));
+	large->free = carve(&at, large->n_blocks, sizeof(*large->free));
 	vq->snaps = carve(&at, num + 1, sizeof(*vq->snaps));
+	vq->slots = carve(&at, num, sizeof(*vq->slots));
 	vq->bounces = carve(&at, num, sizeof(*vq->bounces));
 	vq->table = carve(&at, num, sizeof(*vq->table));
 	vq->walk_slot = carve(&at, 1, sizeof(*vq->walk_slot));
@@ -99,9 +104,11 @@ static void forget_chains(struct vq *vq)
 {
 	for (unsigned int i = 0; i < vq->num; i++) {
 		vq->is_busy[i] = false;
-		vq->slots[i].flags = 0;
+		/* A slot that was never used need not be written. */
+		if (vq->slots[i].flags) {
+			vq->slots[i].flags = 0;
+		}
 	}
-	pools_reset(vq);
 	vq->order_head = 0;
 	vq->order_tail = 0;
 	vq->n_order = 0;
@@ -137,7 +144,6 @@ int vq_new(uint16_t num_max, size_t slot_bytes, struct vq **ret)
 		return err(-ENOMEM, "vq: out of memory for size %u", num_max);
 	}
 	(void)carve_all(vq, (uintptr_t)vq->arena);
-	forget_chains(vq);
 	*ret = vq;
 	return 0;
 }
@@ -257,6 +263,7 @@ int vq_start(struct vq *vq, const struct vq_setup *setup,
 	vq->is_in_order = has_bit(setup->features, VIRTIO_F_IN_ORDER);
 	vq->why_broken = VQ_OK;
 	vq->is_signalled_valid = false;
+	pools_reset(vq);
 	if (vq->is_packed) {
 		packed_setup(vq, setup);
 	} else {
