@@ -217,12 +217,12 @@ json_t *mgmt_json_config(const struct mgmt_config_info *info)
 }
 
 /*
- * As iproute2 reckons: without MAX_VQP the pairs count as none, so that with a
- * control queue negotiated it is queue 0 that is called control_vq.
+ * iproute2 takes a missing MAX_VQP for no pairs, and calls queue 0 control_vq
+ * then. We know that there is one pair, and call it what it is.
  */
 static const char *queue_type(const struct mgmt_vstats_info *info)
 {
-	uint32_t n_data = info->has_max_vqp ? 2U * info->max_vqp : 0;
+	uint32_t n_data = info->has_max_vqp ? 2U * info->max_vqp : 2;
 
 	if (has_bit(info->negotiated, NET_F_CTRL_VQ) && info->idx == n_data) {
 		return "control_vq";

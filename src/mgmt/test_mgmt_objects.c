@@ -205,7 +205,7 @@ static void test_vstats_errors_are_the_kernels(void **state)
 			 -ERANGE);
 }
 
-static void test_vstats_json_names_queues_as_iproute2(void **state)
+static void test_vstats_json_names_queues_for_what_they_are(void **state)
 {
 	static const struct {
 		uint64_t negotiated;
@@ -215,8 +215,9 @@ static void test_vstats_json_names_queues_as_iproute2(void **state)
 	} cases[] = {
 		{ 0, 0, 0, "rx" },
 		{ 0, 0, 1, "tx" },
-		{ BIT_ULL(17), 0, 0, "control_vq" },
+		{ BIT_ULL(17), 0, 0, "rx" },
 		{ BIT_ULL(17), 0, 1, "tx" },
+		{ BIT_ULL(17), 0, 2, "control_vq" },
 		{ BIT_ULL(17) | BIT_ULL(22), 2, 0, "rx" },
 		{ BIT_ULL(17) | BIT_ULL(22), 2, 4, "control_vq" },
 		{ BIT_ULL(22), 2, 4, "rx" },
@@ -293,7 +294,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_config_info_of_short_config_h82_leaves_fields_out),
 	T(test_config_info_of_blk_has_its_fields),
 	T(test_vstats_errors_are_the_kernels),
-	T(test_vstats_json_names_queues_as_iproute2),
+	T(test_vstats_json_names_queues_for_what_they_are),
 	T(test_find_mgmtdev_takes_handles_apart),
 	cmocka_unit_test(test_names_of_all_bits),
 };
