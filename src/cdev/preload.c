@@ -256,6 +256,10 @@ static int conn_receive_one(struct conn *conn)
 	if (n == 0 && !msg.fds.has_cred) {
 		return -ENODATA;
 	}
+	if (!msg.fds.has_cred) {
+		msg.fds.cred = conn->peer;
+		msg.fds.has_cred = true;
+	}
 	msg.len = (size_t)n;
 	loop_timer_cancel(&conn->deadline);
 	r = take_message(conn, &msg);
@@ -344,6 +348,22 @@ static void conn_free(struct conn *conn)
 	free(conn);
 }
 
+/* Each message says who sent it; but those that were sent to a socket that did
+ * not listen with SO_PASSCRED yet (it connected early): whoever connected. */
+static int ask_for_senders(struct conn *conn)
+{
+	socklen_t len = sizeof(conn->peer);
+	int one = 1;
+
+	if (setsockopt(conn->fd, SOL_SOCKET, SO_PASSCRED, &one, sizeof(one)) <
+		    0 ||
+	    getsockopt(conn->fd, SOL_SOCKET, SO_PEERCRED, &conn->peer, &len) <
+		    0) {
+		return -errno;
+	}
+	return 0;
+}
+
 /* Takes @fd. */
 static int conn_new(struct cdev_preload *preload, int take_fd)
 {
@@ -361,7 +381,10 @@ static int conn_new(struct cdev_preload *preload, int take_fd)
 	list_add_tail(&preload->conns, &conn->node);
 	preload->stats.n_conns++;
 	loop_timer_init(&conn->deadline, preload->loop, conn_late, conn);
-	r = loop_timer_set(&conn->deadline, CDEV_PRELOAD_DEADLINE_NS);
+	r = ask_for_senders(conn);
+	if (r == 0) {
+		r = loop_timer_set(&conn->deadline, CDEV_PRELOAD_DEADLINE_NS);
+	}
 	if (r == 0) {
 		r = loop_watch_new(preload->loop, conn->fd, LOOP_IN, conn_ready,
 				   conn, &conn->watch);

@@ -390,13 +390,11 @@ int call_message(struct conn *conn, struct message *msg)
 int call_raw_write(struct conn *conn, struct message *msg)
 {
 	struct cdev_preload *preload = conn->preload;
-	struct cdev_task *task = NULL;
+	struct cdev_task *task;
 	struct pcall *pc;
 
 	preload->stats.n_raw_writes++;
-	if (msg->fds.has_cred) {
-		task = task_of_sender(conn, &msg->fds.cred);
-	}
+	task = task_of_sender(conn, &msg->fds.cred);
 	pc = task ? pcall_new(conn, msg->bytes, msg->len) : NULL;
 	if (!pc) {
 		preload->stats.n_raw_errors++;

@@ -49,6 +49,7 @@ struct conn {
 	int fd;
 	struct loop_watch *watch;
 	struct loop_timer deadline;
+	struct ucred peer; /* who connected */
 	enum conn_state state;
 	struct cdev_file *file; /* CONN_FILE: the clients' reference */
 	struct cdev_call *opening; /* CONN_OPENING, while pending */

@@ -147,8 +147,8 @@ int netlink_request(struct conn *conn, struct message *msg)
 {
 	const struct cdev_netlink_ops *ops = &conn->preload->netlink;
 	struct answer a = { .to = { answer, keep, NULL }, .conn = conn };
-	bool is_admin = msg->fds.has_cred && (msg->fds.cred.uid == 0 ||
-					      msg->fds.cred.uid == geteuid());
+	uid_t uid = msg->fds.cred.uid;
+	bool is_admin = uid == 0 || uid == geteuid();
 
 	ops->request(ops->priv, conn->port, is_admin, msg->bytes, msg->len,
 		     &a.to);

@@ -283,7 +283,7 @@ int task_hello(struct conn *conn, struct message *msg)
 	int r;
 
 	if (msg->len != sizeof(hello) || conn->state == CONN_NEW ||
-	    conn->state == CONN_OPENING || !msg->fds.has_cred) {
+	    conn->state == CONN_OPENING) {
 		return conn_fault(conn, -EPROTO, "unexpected HELLO");
 	}
 	memcpy(&hello, msg->bytes, sizeof(hello));

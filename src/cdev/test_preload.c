@@ -63,6 +63,30 @@ static void test_task_survives_its_channel(void **state)
 	close(sock);
 }
 
+/* It connects, and says all it has to say, before the socket is ours. */
+static void test_early_client_is_served(void **state)
+{
+	struct fixture *f = *state;
+	struct preload_name ask = name_message(PRELOAD_OPEN, "vhost-vdpa-0");
+	struct preload_reply reply;
+	int fd, sock, channel;
+	char byte;
+
+	f->preload = cdev_preload_free(f->preload);
+	fd = listener(f);
+	sock = dial(f);
+	say(sock, &ask, sizeof(ask));
+	channel = hello(sock, TASK, 0);
+	say_ioctl(sock, TASK, TOY_ADD);
+	assert_int_equal(cdev_preload_new(f->cdev, fd, NULL, &f->preload), 0);
+	settle(f);
+	assert_int_equal(reply_on(sock, &reply), 0);
+	assert_int_equal(recv(sock, &byte, 1, 0), 1);
+	assert_int_equal(reply_on(channel, &reply), 0);
+	close(sock);
+	close(channel);
+}
+
 static void test_stat_and_classes_are_answered(void **state)
 {
 	struct fixture *f = *state;
@@ -507,6 +531,7 @@ static void test_oom_client(void **state)
 static const struct CMUnitTest tests[] = {
 	T(test_call_is_answered),
 	T(test_task_survives_its_channel),
+	T(test_early_client_is_served),
 	T(test_stat_and_classes_are_answered),
 	T(test_limit_tasks_of_a_connection),
 	T(test_h73_channel_end_cancels_its_calls),
