@@ -20,21 +20,46 @@
  */
 #include <assert.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <unistd.h>
 
 #include "soft/soft_internal.h"
 
-void pump_signal(const struct vdpa_callback *cb)
+void pump_call_set(struct soft_call *call, const struct vdpa_callback *cb)
 {
-	if (cb->trigger_fd >= 0) {
-		uint64_t one = 1;
+	int flags = cb->trigger_fd < 0 ? O_NONBLOCK
+				       : fcntl(cb->trigger_fd, F_GETFL);
 
-		/* EAGAIN: the counter is full, so the driver was told. Any
-		 * other failure is a descriptor of the client's that does not
-		 * work, and its own loss. */
+	call->cb = *cb;
+	call->may_block = !(flags & O_NONBLOCK);
+}
+
+/* The mode belongs to the client, who may count on it: libblkio does. */
+static bool is_full(int fd)
+{
+	struct pollfd p = { .fd = fd, .events = POLLOUT };
+
+	return poll(&p, 1, 0) == 0;
+}
+
+/*
+ * A counter that is full has told the driver already. One more write to it
+ * fails with EAGAIN, or, in blocking mode, stops this worker for as long as the
+ * client likes (H28): there we look first. Any other failure is a descriptor of
+ * the client's that does not work, and its own loss.
+ */
+void pump_signal(const struct soft_call *call)
+{
+	const struct vdpa_callback *cb = &call->cb;
+	uint64_t one = 1;
+
+	if (cb->trigger_fd < 0) {
+		if (cb->callback) {
+			cb->callback(cb->priv);
+		}
+	} else if (!call->may_block || !is_full(cb->trigger_fd)) {
 		(void)!write(cb->trigger_fd, &one, sizeof(one));
-	} else if (cb->callback) {
-		cb->callback(cb->priv);
 	}
 }
 
@@ -46,7 +71,7 @@ static void publish_queue(struct soft_vq *q)
 	}
 	q->is_dirty = false;
 	if (vq_publish(q->vq)) {
-		pump_signal(&q->cb);
+		pump_signal(&q->call);
 	}
 }
 
@@ -68,7 +93,7 @@ void pump_broken(struct soft_vq *q)
 	if (__atomic_exchange_n(&q->is_broken, true, __ATOMIC_RELAXED)) {
 		return;
 	}
-	pump_signal(&q->config_cb);
+	pump_signal(&q->config_call);
 }
 
 static unsigned int pump_budget(struct soft_vq *q)
