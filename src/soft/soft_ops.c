@@ -79,6 +79,9 @@ static void start_on_worker(void *priv)
 		},
 	};
 
+	if (__atomic_load_n(&q->is_broken, __ATOMIC_RELAXED)) {
+		return; /* until a reset */
+	}
 	if (vq_start(q->vq, &setup, map_of(q)) < 0) {
 		pump_broken(q); /* a state beyond the ring's end */
 		return;

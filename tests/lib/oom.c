@@ -38,6 +38,8 @@ void __wrap_free(void *p);
 static struct {
 	pthread_mutex_t lock;
 	atomic_bool is_watching; /* a scenario runs */
+	atomic_bool is_counting;
+	atomic_uint n_counted;
 	bool is_failing; /* between oom_begin() and oom_end() */
 	bool has_begun;
 	bool has_failed;
@@ -58,11 +60,15 @@ static bool is_watching(void)
 	return atomic_load_explicit(&oom.is_watching, memory_order_relaxed);
 }
 
-/* Return: is this allocation to fail? */
+/* Every allocation asks. Return: is this one to fail? */
 static bool must_fail(void)
 {
 	bool ret = false;
 
+	if (atomic_load_explicit(&oom.is_counting, memory_order_relaxed)) {
+		atomic_fetch_add_explicit(&oom.n_counted, 1,
+					  memory_order_relaxed);
+	}
 	if (!is_watching()) {
 		return false;
 	}
@@ -234,4 +240,16 @@ unsigned int oom_check(int (*scenario)(void *priv), void *priv)
 	}
 	fail_msg("a scenario that never gets through");
 	return 0;
+}
+
+void oom_count_begin(void)
+{
+	atomic_store(&oom.n_counted, 0);
+	atomic_store(&oom.is_counting, true);
+}
+
+unsigned int oom_count_end(void)
+{
+	atomic_store(&oom.is_counting, false);
+	return atomic_load(&oom.n_counted);
 }

@@ -50,4 +50,11 @@ unsigned int oom_check(int (*scenario)(void *priv), void *priv);
 void oom_begin(void);
 void oom_end(void);
 
+/*
+ * Without failing any: how many allocations were there, in all threads, since
+ * oom_count_begin()?
+ */
+void oom_count_begin(void);
+unsigned int oom_count_end(void);
+
 #endif
