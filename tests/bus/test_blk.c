@@ -6,6 +6,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <pthread.h>
 
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
@@ -267,6 +268,55 @@ static void test_hole_in_the_data_is_ioerr(void **state)
 			 0);
 }
 
+/* ---- a driver that changes its mind while we look ---- */
+
+struct flipper {
+	pthread_t thread;
+	struct virtio_blk_outhdr *hdr;
+	bool stop;
+};
+
+static void *flip(void *arg)
+{
+	struct flipper *f = arg;
+	uint32_t i = 0;
+
+	while (!__atomic_load_n(&f->stop, __ATOMIC_RELAXED)) {
+		i++;
+		__atomic_store_n(&f->hdr->sector,
+				 i & 1 ? htole64(UINT64_MAX) : 0,
+				 __ATOMIC_RELAXED);
+		__atomic_store_n(&f->hdr->type, htole32(i % 5),
+				 __ATOMIC_RELAXED);
+	}
+	return NULL;
+}
+
+/* Whatever the header was when it was copied: one answer, within bounds. */
+static void test_h31_header_flips_between_reads(void **state)
+{
+	struct fixture *fx = *state;
+	uint64_t at = vclient_iova(fx->c, fx->buf);
+	struct flipper f = { .hdr = (void *)fx->buf };
+	struct vq_sg sg[] = { { at, 16 }, { at + 4096, 512 }, { at + 100, 1 } };
+
+	memset(fx->buf, 0, 8192);
+	assert_int_equal(pthread_create(&f.thread, NULL, flip, &f), 0);
+	for (int i = 0; i < 3000; i++) {
+		uint32_t written;
+
+		fx->buf[100] = 0x55;
+		written = raw_request(fx, sg, 1, 2);
+		assert_true(written == 1 || written == 513);
+		assert_in_range(fx->buf[100], VIRTIO_BLK_S_OK,
+				VIRTIO_BLK_S_UNSUPP);
+	}
+	__atomic_store_n(&f.stop, true, __ATOMIC_RELAXED);
+	pthread_join(f.thread, NULL);
+	assert_int_equal(vclient_status(fx->c) & VIRTIO_CONFIG_S_NEEDS_RESET,
+			 0);
+}
+
 static void test_every_queue_serves(void **state)
 {
 	struct fixture *fx = *state;
@@ -363,6 +413,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_h52_requests_that_cannot_be_answered),
 	BOTH(test_written_counts_data_and_status),
 	BOTH(test_hole_in_the_data_is_ioerr),
+	BOTH(test_h31_header_flips_between_reads),
 #ifndef ORDER_IS_INVISIBLE
 	cmocka_unit_test_setup_teardown(test_every_queue_serves,
 					set_up_four_queues, tear_down),

@@ -442,6 +442,28 @@ static void test_dev_set_mac_interrupts(void **state)
 	assert_memory_equal(mac, stranger, 6);
 }
 
+static void test_h34_config_changes_under_traffic(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_dev_config config = { .mask = BIT_ULL(VDPA_ATTR_MAC) };
+	uint64_t mark = fx->c->next_free;
+
+	for (int i = 0; i < 300; i++) {
+		bool is_own = i & 1;
+		char *rx, *tx;
+
+		fx->c->next_free = mark;
+		memcpy(config.mac, is_own ? own_mac : stranger, 6);
+		rx = post_rx(fx->c, 512);
+		/* a frame on its way while the address changes */
+		tx = send_frame(fx->c, broadcast, 60 + (uint32_t)i % 100);
+		assert_int_equal(vdpa_dev_set(fx->w->bus, "n0", &config), 0);
+		expect_frame(fx, rx, tx, 60 + (uint32_t)i % 100);
+		send_frame(fx->c, is_own ? stranger : own_mac, 60);
+	}
+	assert_int_equal(stat_of(fx, 0, "rx drops"), 300);
+}
+
 static void test_device_features_must_be_offered(void **state)
 {
 	struct vworld *w = vworld_new(NULL, 1);
@@ -483,6 +505,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_h48_commands_without_answer_change_nothing),
 	SPLIT(test_config_and_features),
 	SPLIT(test_dev_set_mac_interrupts),
+	BOTH(test_h34_config_changes_under_traffic),
 	cmocka_unit_test(test_device_features_must_be_offered),
 };
 

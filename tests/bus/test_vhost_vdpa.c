@@ -178,6 +178,36 @@ static void test_needs_reset_cannot_be_set_by_the_driver(void **state)
 
 static const struct vdpa_config_ops *real_ops;
 
+static int reset_and_fail(struct vdpa_device *vdev)
+{
+	(void)real_ops->reset(vdev);
+	return -EIO;
+}
+
+/* A device that does not answer, as a VDUSE process that died. */
+static void test_s16_failing_reset_is_eio_and_resets_all_the_same(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_device *vdev = vdpa_device_find(fx->w->bus, "b0");
+	struct vdpa_config_ops ops = *vdev->ops;
+	struct vclient *second;
+	uint8_t status = 0;
+
+	real_ops = vdev->ops;
+	ops.reset = reset_and_fail;
+	vclient_start(fx->c, 0, 1, 8);
+	vdev->ops = &ops;
+	assert_int_equal(vclient_ioctl(fx->c, VHOST_VDPA_SET_STATUS, &status),
+			 -EIO);
+	assert_int_equal(vclient_status(fx->c), 0);
+	vclient_close(fx->c);
+	fx->c = NULL;
+	/* s02: open resets, and fails if that does */
+	assert_int_equal(vclient_open(fx->w, "vhost-vdpa-0", &second), -EIO);
+	vdev->ops = real_ops;
+	assert_int_equal(vclient_open(fx->w, "vhost-vdpa-0", &fx->c), 0);
+}
+
 static void kick_and_stop(struct vdpa_device *vdev, uint16_t idx)
 {
 	real_ops->kick_vq(vdev, idx);
@@ -308,6 +338,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_unregister_cuts_a_client_off),
 	T(test_close_lets_go_of_everything),
 	T(test_s10_another_task_is_not_the_owner),
+	T(test_s16_failing_reset_is_eio_and_resets_all_the_same),
 	T(test_needs_reset_cannot_be_set_by_the_driver),
 	T(test_kick_is_forwarded_without_set_vq_kick_fd),
 	T(test_packed_ring_begins_with_half_a_base),
