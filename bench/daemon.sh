@@ -72,7 +72,7 @@ drive()
 	mkfifo "$work/in" "$work/out"
 	VDPAKIT_SOCKET="$work/preload" \
 		LD_PRELOAD="$build/src/shim/libvdpakit-preload.so" \
-		"$build/bench/client" "${nodes[@]}" \
+		"$build/bench/daemon/client" "${nodes[@]}" \
 		<"$work/in" >"$work/out" &
 	client=$!
 	exec {to_client}>"$work/in"

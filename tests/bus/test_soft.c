@@ -361,8 +361,8 @@ static void test_call_replaced_while_running(void **state)
 			{ .fd = old, .events = POLLIN },
 			{ .fd = call.fd, .events = POLLIN },
 		};
-
 		struct vq_used used;
+		uint64_t n;
 
 		assert_int_not_equal(call.fd, -1);
 		(void)vq_driver_enable_call(q->drv);
@@ -371,6 +371,8 @@ static void test_call_replaced_while_running(void **state)
 		vclient_must(fx->c, VHOST_SET_VRING_CALL, &call);
 		assert_in_range(poll(fds, 2, 10000), 1, 2);
 		assert_int_equal(vq_driver_get(q->drv, &used, 1), 1);
+		/* If it was this one, it must not be so again. */
+		(void)!read(call.fd, &n, sizeof(n));
 		q->call_fd = call.fd;
 		close(old);
 	}

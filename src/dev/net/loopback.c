@@ -14,7 +14,7 @@
  * A burst goes in phases, each over all its frames, so that the lines of one
  * frame are on their way while another is looked at:
  *
- *   look_at     each frame's address: taken, not ours, bad
+ *   sort_out    each frame's address: taken, not ours, bad
  *   fetch       as many receive chains as frames are taken
  *   loop_back   header and frame, to one chain or, merged, to several
  *   complete    both queues; chains that nobody needed go back to the driver
@@ -42,7 +42,7 @@ struct receive {
 	uint32_t written[HELD_MAX];
 	unsigned int n; /* fetched */
 	unsigned int n_done; /* of these, to be completed */
-	unsigned int n_frames; /* taken, and not looped back yet */
+	unsigned int n_frames; /* taken, and not looped back before the fetch */
 };
 
 struct burst {
@@ -106,6 +106,7 @@ static bool receive_fetch(struct burst *b)
 
 	receive_flush(b);
 	assert(rx->n < FRAME_CHAINS_MAX);
+	assert(rx->n_frames <= SOFT_BURST);
 	n = soft_fetch(&b->net->soft, NET_VQ_RX, rx->chains + rx->n,
 		       rx->n_frames);
 	rx->n += n;
@@ -189,10 +190,23 @@ static void fill_pieces(struct receive *rx, unsigned int n,
 
 /* ---- frames ---- */
 
-static bool is_plain(const struct vq_chain *rx, const struct vq_chain *tx)
+/* The usual case: the next chain is there, of one piece, and holds it all. */
+static bool loop_back_plain(struct burst *b, const struct vq_chain *tx)
 {
-	return tx->n_readable == 1 && rx->n_writable == 1 &&
-	       rx->n_readable == 0;
+	struct receive *rx = &b->rx;
+	const struct vq_chain *chain;
+
+	if (rx->n_done == rx->n) {
+		return false;
+	}
+	chain = rx->chains[rx->n_done];
+	if (tx->n_readable != 1 || chain->n_readable != 0 ||
+	    chain->n_writable != 1 || chain->is_faulty ||
+	    chain->writable_bytes < tx->readable_bytes) {
+		return false;
+	}
+	fill_plain(rx, tx);
+	return true;
 }
 
 static void loop_back(struct burst *b, const struct vq_chain *tx)
@@ -207,56 +221,78 @@ static void loop_back(struct burst *b, const struct vq_chain *tx)
 		receive_waste(rx, n_bad);
 		b->count.rx_errors++;
 	} else {
+		fill_pieces(rx, (unsigned int)n, tx);
 		b->count.rx_packets++;
 		b->count.rx_bytes += frame_bytes(tx);
-		if (n == 1 && is_plain(rx->chains[rx->n_done], tx)) {
-			fill_plain(rx, tx);
-		} else {
-			fill_pieces(rx, (unsigned int)n, tx);
-		}
 	}
-	rx->n_frames--;
 }
 
-static void count_sent(struct net_counters *c, const struct vq_chain *tx,
-		       enum verdict verdict)
+/* Those that were taken; receive chains are fetched for all that are left. */
+static void loop_back_all(struct burst *b, struct vq_chain **taken,
+			  unsigned int n)
 {
-	if (verdict == FRAME_BAD) {
-		c->tx_errors++;
-		return;
+	unsigned int n_plain = 0;
+	uint64_t n_bytes = 0;
+
+	b->rx.n_frames = n;
+	(void)receive_fetch(b); /* what is missing is met below */
+	for (unsigned int i = 0; i < n; i++) {
+		if (loop_back_plain(b, taken[i])) {
+			n_plain++;
+			n_bytes += frame_bytes(taken[i]);
+		} else {
+			b->rx.n_frames = n - i;
+			loop_back(b, taken[i]);
+		}
 	}
-	c->tx_packets++;
-	c->tx_bytes += frame_bytes(tx);
-	if (verdict == FRAME_NOT_OURS) {
-		c->rx_drops++;
+	b->count.rx_packets += n_plain;
+	b->count.rx_bytes += n_bytes;
+}
+
+/* Return: how many frames are to come back, and which. */
+static unsigned int sort_out(struct burst *b, struct vq_chain **chains,
+			     unsigned int n, struct vq_chain **ret_taken)
+{
+	unsigned int n_taken = 0, n_sent = 0;
+	uint64_t n_bytes = 0;
+
+	for (unsigned int i = 0; i < n; i++) {
+		enum verdict verdict = look_at(b->net, chains[i]);
+
+		if (verdict == FRAME_BAD) {
+			continue;
+		}
+		n_sent++;
+		n_bytes += frame_bytes(chains[i]);
+		if (verdict == FRAME_TAKEN) {
+			ret_taken[n_taken++] = chains[i];
+		}
 	}
+	b->count.tx_packets = n_sent;
+	b->count.tx_bytes = n_bytes;
+	b->count.tx_errors = n - n_sent;
+	b->count.rx_drops = n_sent - n_taken;
+	return n_taken;
 }
 
 void net_loopback_submit(struct net_dev *net, struct vq_chain **chains,
 			 unsigned int n)
 {
 	struct vq_chain *taken[SOFT_BURST];
+	unsigned int n_taken;
 	struct burst b;
 
 	assert(n <= SOFT_BURST);
 	b.net = net;
 	b.rx.n = 0;
 	b.rx.n_done = 0;
-	b.rx.n_frames = 0;
 	memset(&b.count, 0, sizeof(b.count));
-	for (unsigned int i = 0; i < n; i++) {
-		enum verdict verdict = look_at(net, chains[i]);
-
-		count_sent(&b.count, chains[i], verdict);
-		if (verdict == FRAME_TAKEN) {
-			taken[b.rx.n_frames++] = chains[i];
-		}
+	n_taken = sort_out(&b, chains, n, taken);
+	if (n_taken > 0) {
+		loop_back_all(&b, taken, n_taken);
+		receive_flush(&b);
+		soft_unfetch(&net->soft, NET_VQ_RX, b.rx.n);
 	}
-	for (unsigned int i = 0, n_taken = b.rx.n_frames; i < n_taken; i++) {
-		loop_back(&b, taken[i]);
-	}
-	receive_flush(&b);
-	soft_unfetch(&net->soft, NET_VQ_RX, b.rx.n);
 	soft_complete_all(&net->soft, NET_VQ_TX, chains, NULL, n);
 	net_count_all(net, &b.count);
 }
