@@ -391,7 +391,7 @@ static void test_ring_at_odd_addresses_works(void **state)
 }
 
 /* An earlier device left ring[0], and the driver has not looked at it yet. */
-static void test_split_used_ring_is_kept_when_index_is_written(void **state)
+static void check_used_ring_is_kept(unsigned int used_perm)
 {
 	const struct vq_state at = { .avail_idx = 5 };
 	struct rig *rig = rig_new(RIG_SPLIT, 8);
@@ -403,7 +403,12 @@ static void test_split_used_ring_is_kept_when_index_is_written(void **state)
 	shm_store32(&used[1], 99);
 	rig_split_set_idx(rig, 5);
 	assert_int_equal(rig_start(rig, &at), 0);
-	rig_remap_ring(rig, 0, REGION_FOREIGN);
+	rig_unmap(rig, RIG_RING_IOVA);
+	rig_map(rig, RIG_RING_IOVA, &rig->ring, 0, rig->at.device_area,
+		REGION_FOREIGN, MEM_PERM_RO);
+	rig_map(rig, RIG_RING_IOVA + rig->at.device_area, &rig->ring,
+		rig->at.device_area, 128, REGION_FOREIGN, used_perm);
+	rig_set_snap(rig);
 	rig_offer(rig, &d, 1, 0);
 	vq_complete(rig->vq, rig_fetch(rig), 0);
 	vq_publish(rig->vq);
@@ -412,6 +417,12 @@ static void test_split_used_ring_is_kept_when_index_is_written(void **state)
 	assert_int_equal(rig_split_used_id(rig, 0), 7);
 	assert_int_equal(rig_split_used_len(rig, 0), 99);
 	rig_free(rig);
+}
+
+static void test_split_used_ring_is_kept_when_index_is_written(void **state)
+{
+	check_used_ring_is_kept(MEM_PERM_RW);
+	check_used_ring_is_kept(MEM_PERM_WO);
 }
 
 /* Maps each area of a split ring with no more than the device needs. */

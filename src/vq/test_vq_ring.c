@@ -399,6 +399,29 @@ static void test_call_event_inside_a_burst_is_seen(void **state)
 	check_call_event_in_burst(RIG_PACKED);
 }
 
+/* Whoever had the queue before may have published and not called. */
+static void check_first_call(uint64_t format)
+{
+	struct rig *rig = rig_new(format | RIG_EVENT, 8);
+	struct vq_state at;
+
+	assert_false(vq_driver_enable_call(rig->drv));
+	assert_true(one_round(rig));
+	assert_false(one_round(rig));
+	vq_get_state(rig->vq, &at);
+	vq_stop(rig->vq);
+	assert_int_equal(rig_start(rig, &at), 0);
+	assert_true(one_round(rig));
+	assert_false(one_round(rig));
+	rig_free(rig);
+}
+
+static void test_first_publication_after_start_calls(void **state)
+{
+	check_first_call(RIG_SPLIT);
+	check_first_call(RIG_PACKED);
+}
+
 static void check_kick_events(uint64_t format, uint16_t num)
 {
 	struct rig *rig = rig_new(format | RIG_EVENT, num);
@@ -462,6 +485,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_state_goes_on_as_if_unpublished_were_not_fetched),
 	cmocka_unit_test(test_call_events_are_exact_round_all_wraps),
 	cmocka_unit_test(test_call_event_inside_a_burst_is_seen),
+	cmocka_unit_test(test_first_publication_after_start_calls),
 	cmocka_unit_test(test_kick_events_are_exact_round_all_wraps),
 };
 
