@@ -69,10 +69,10 @@ static void publish_queue(struct soft_vq *q)
 	if (!q->is_dirty) {
 		return;
 	}
-	q->is_dirty = false;
 	if (vq_publish(q->vq)) {
 		pump_signal(&q->call);
 	}
+	q->is_dirty = vq_is_stalled(q->vq);
 }
 
 static void publish_all(struct soft_vq *q)
@@ -129,7 +129,9 @@ static unsigned int pump_poll(void *priv)
 		pump_broken(q);
 	}
 	if (n <= 0) {
-		return 0; /* ring not mapped yet: a new map wakes us */
+		/* Ring not mapped, or not writable: a new map wakes us. */
+		publish_all(q);
+		return 0;
 	}
 	if (is_behind(q)) {
 		vq_unfetch(q->vq, (unsigned int)n);
@@ -186,6 +188,7 @@ void pump_stop(struct soft_vq *q)
 		loop_poller_del(&q->poller);
 	}
 	publish_queue(q);
+	q->is_dirty = false;
 }
 
 void pump_wake_all(struct soft_dev *dev, struct loop *worker)

@@ -541,6 +541,11 @@ bool vq_publish(struct vq *vq)
 	return wants_call;
 }
 
+bool vq_is_stalled(const struct vq *vq)
+{
+	return vq->n_done > 0;
+}
+
 static void set_kick(struct vq *vq, bool is_enabled)
 {
 	if (vq->is_packed) {

@@ -235,6 +235,10 @@ void vq_complete_all(struct vq *vq, struct vq_chain *const *chains,
  */
 bool vq_publish(struct vq *vq);
 
+/* Is something completed and not published: was vq_publish() not called yet, or
+ * could it not write the ring? */
+bool vq_is_stalled(const struct vq *vq);
+
 /* Ask the driver not to kick; may be ignored. */
 void vq_disable_kick(struct vq *vq);
 /* Ask for kicks again. Return: true when chains are available already. */
