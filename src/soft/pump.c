@@ -113,34 +113,51 @@ static bool is_behind(const struct soft_vq *q)
 	return unlikely(q->gate.is_behind) && q->gate.is_behind(q->gate.priv);
 }
 
+/* What was fetched, or found to be broken, may be due to an old map. */
+static void hold(struct soft_vq *q, int n)
+{
+	if (n > 0) {
+		vq_unfetch(q->vq, (unsigned int)n);
+	} else if (!__atomic_load_n(&q->is_broken, __ATOMIC_RELAXED)) {
+		vq_forgive(q->vq);
+	}
+	q->is_held = true;
+}
+
+/* Return: chains, 0: none now. A ring that is not mapped is woken by a map. */
+static unsigned int fetch(struct soft_vq *q, struct vq_chain **ret_chains,
+			  unsigned int max)
+{
+	int n = vq_fetch(q->vq, ret_chains, max);
+
+	if (n != 0 && is_behind(q)) {
+		hold(q, n);
+		return 0;
+	}
+	if (n == -EPROTO) {
+		pump_broken(q);
+	}
+	return n > 0 ? (unsigned int)n : 0;
+}
+
 static unsigned int pump_poll(void *priv)
 {
 	struct soft_vq *q = priv;
 	struct vq_chain *chains[SOFT_BURST];
 	unsigned int max = min_of(pump_budget(q), (unsigned int)SOFT_BURST);
-	int n;
+	unsigned int n;
 
 	if (max == 0) {
 		return 0;
 	}
 	vq_disable_kick(q->vq);
-	n = vq_fetch(q->vq, chains, max);
-	if (n == -EPROTO) {
-		pump_broken(q);
+	n = fetch(q, chains, max);
+	if (n > 0) {
+		q->dev->class->submit(q->dev, q->idx, chains, n);
 	}
-	if (n <= 0) {
-		/* Ring not mapped, or not writable: a new map wakes us. */
-		publish_all(q);
-		return 0;
-	}
-	if (is_behind(q)) {
-		vq_unfetch(q->vq, (unsigned int)n);
-		q->is_held = true;
-		return 0;
-	}
-	q->dev->class->submit(q->dev, q->idx, chains, (unsigned int)n);
+	/* Also what could not be published before: there may be a new map. */
 	publish_all(q);
-	return (unsigned int)n;
+	return n;
 }
 
 static bool pump_arm(void *priv)
@@ -214,17 +231,9 @@ unsigned int soft_fetch(struct soft_dev *dev, uint16_t idx,
 			struct vq_chain **ret_chains, unsigned int max)
 {
 	struct soft_vq *q = &dev->vqs[idx];
-	int n;
 
 	assert(dev->class->is_single_worker);
-	if (!vq_is_started(q->vq) || max == 0 || is_behind(q)) {
-		return 0;
-	}
-	n = vq_fetch(q->vq, ret_chains, max);
-	if (n == -EPROTO) {
-		pump_broken(q);
-	}
-	return n > 0 ? (unsigned int)n : 0;
+	return max > 0 && vq_is_started(q->vq) ? fetch(q, ret_chains, max) : 0;
 }
 
 void soft_unfetch(struct soft_dev *dev, uint16_t idx, unsigned int n)

@@ -169,6 +169,14 @@ int vq_break_with(struct vq *vq, enum vq_break why)
 	return -EPROTO;
 }
 
+void vq_forgive(struct vq *vq)
+{
+	if (vq->why_broken != VQ_OK) {
+		vq->why_broken = VQ_OK;
+		vq_count(&vq->counters.n_breaks, (uint64_t)-1);
+	}
+}
+
 /* The newest snapshot is @snap now; chains in flight keep theirs. */
 static void snap_push(struct vq *vq, struct iotlb_snap *snap)
 {

@@ -210,6 +210,14 @@ int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max);
 void vq_unfetch(struct vq *vq, unsigned int n);
 
 /**
+ * vq_forgive() - take back what the last vq_fetch() found to be broken
+ *
+ * For a caller that learns after the fetch that its map was out of date: the
+ * same chain is looked at again by the next call.
+ */
+void vq_forgive(struct vq *vq);
+
+/**
  * vq_complete() - done with a chain
  * @vq: caller is its owner
  * @chain: of vq_fetch(); not to be touched afterwards

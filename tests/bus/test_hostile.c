@@ -58,6 +58,11 @@ static int set_up_packed_in_order(void **state)
 	return set_up_ring(state, PACKED | IN_ORDER);
 }
 
+static int set_up_split_indirect(void **state)
+{
+	return set_up_ring(state, BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC));
+}
+
 static int tear_down(void **state)
 {
 	struct fixture *fx = *state;
@@ -163,6 +168,84 @@ static void test_h32_answers_wait_for_the_ring(void **state)
 	assert_int_equal(*status, VIRTIO_BLK_S_OK);
 }
 
+/* ---- behind the gate ---- */
+
+static bool ask_gate(void *priv)
+{
+	return __atomic_load_n((bool *)priv, __ATOMIC_SEQ_CST);
+}
+
+/* One request, all of it in an indirect table at @table_iova; a split ring,
+ * fresh. */
+static void offer_by_hand(struct vclient *c, uint64_t table_iova, void *table,
+			  const struct vring_desc *descs, unsigned int n)
+{
+	char *ring = c->mem + (c->q[0].ring_iova - VCLIENT_IOVA);
+	struct vring_desc *desc = (struct vring_desc *)ring;
+	struct vq_layout layout;
+	struct vring_avail *avail;
+
+	vq_layout(NUM, c->features, &layout);
+	avail = (struct vring_avail *)(ring + layout.driver_area);
+	memcpy(table, descs, n * sizeof(*descs));
+	desc->addr = htole64(table_iova);
+	desc->len = htole32((uint32_t)(n * sizeof(*descs)));
+	desc->flags = htole16(VRING_DESC_F_INDIRECT);
+	avail->ring[0] = 0;
+	__atomic_store_n(&avail->idx, htole16(1), __ATOMIC_RELEASE);
+}
+
+/*
+ * A table whose mapping is still on its way is not there yet, and not the
+ * driver's mistake. When nothing is on its way any more, it is.
+ */
+static void test_indirect_table_behind_the_gate_breaks_nothing(void **state)
+{
+	struct fixture *fx = *state;
+	struct vclient *c = fx->c;
+	struct vdpa_device *vdev = vdpa_device_find(fx->w->bus, "b0");
+	const uint64_t table_iova = 0x40000000;
+	struct virtio_blk_outhdr *hdr = vclient_alloc(c, sizeof(*hdr), 16);
+	uint8_t *status = vclient_alloc(c, 1, 1);
+	void *table = vclient_alloc(c, 4096, 4096);
+	const struct vring_desc descs[] = {
+		{ htole64(vclient_iova(c, hdr)), htole32(sizeof(*hdr)),
+		  htole16(VRING_DESC_F_NEXT), htole16(1) },
+		{ htole64(vclient_iova(c, status)), htole32(1),
+		  htole16(VRING_DESC_F_WRITE), 0 },
+	};
+	bool is_behind = true;
+	const struct vdpa_gate gate = { ask_gate, &is_behind };
+
+	memset(hdr, 0, sizeof(*hdr));
+	hdr->type = htole32(VIRTIO_BLK_T_FLUSH);
+	assert_int_equal(vdpa_set_gate(vdev, &gate), 0);
+	offer_by_hand(c, table_iova, table, descs, 2);
+	let_worker_catch_up(fx);
+	assert_false(vclient_status(c) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	assert_int_equal(vclient_iotlb(c, 0, VHOST_IOTLB_UPDATE, table_iova,
+				       4096, table, VHOST_ACCESS_RW),
+			 sizeof(struct vhost_msg_v2));
+	__atomic_store_n(&is_behind, false, __ATOMIC_SEQ_CST);
+	let_worker_catch_up(fx);
+	vclient_wait_call(c, 0);
+	assert_int_equal(*status, VIRTIO_BLK_S_OK);
+	assert_int_equal(vdpa_set_gate(vdev, NULL), 0);
+}
+
+static void
+test_h09_indirect_table_that_stays_away_breaks_the_queue(void **state)
+{
+	struct fixture *fx = *state;
+	void *table = vclient_alloc(fx->c, 4096, 4096);
+	const struct vring_desc desc = { 0 };
+
+	offer_by_hand(fx->c, 0x40000000, table, &desc, 1);
+	let_worker_catch_up(fx);
+	assert_true(vclient_status(fx->c) & VIRTIO_CONFIG_S_NEEDS_RESET);
+	assert_works(fx, fx->c->features);
+}
+
 #define T(name, kind) \
 	cmocka_unit_test_setup_teardown(name, set_up_##kind, tear_down)
 #define T_EACH(name)                                              \
@@ -172,6 +255,9 @@ static void test_h32_answers_wait_for_the_ring(void **state)
 static const struct CMUnitTest tests[] = {
 	T_EACH(test_h32_reset_of_a_queue_that_cannot_answer),
 	T_EACH(test_h32_answers_wait_for_the_ring),
+	T(test_indirect_table_behind_the_gate_breaks_nothing, split_indirect),
+	T(test_h09_indirect_table_that_stays_away_breaks_the_queue,
+	  split_indirect),
 };
 
 TEST_MAIN("dev_hostile")
