@@ -80,14 +80,6 @@ static int64_t do_set_addr(struct vhost_vdpa *v, struct cdev_call *call,
 		       : 0;
 }
 
-/*
- * Where a fresh packed ring begins: at slot 0 in the first round, for available
- * and for used. DPDK's virtio-user gives the first half alone, which would mean
- * that the device is a whole round behind with its answers.
- */
-#define PACKED_BASE_FRESH     0x80008000U
-#define PACKED_BASE_FROM_DPDK 0x00008000U
-
 /* Packed rings: index in 15 bits, the wrap counter above it, twice. */
 static int64_t do_set_base(struct vhost_vdpa *v, struct cdev_call *call,
 			   uint64_t arg, uint32_t idx)
@@ -102,9 +94,6 @@ static int64_t do_set_base(struct vhost_vdpa *v, struct cdev_call *call,
 		return -EFAULT;
 	}
 	if (is_packed(v)) {
-		if (s.num == PACKED_BASE_FROM_DPDK) {
-			s.num = PACKED_BASE_FRESH;
-		}
 		state.avail_idx = s.num & 0x7fff;
 		state.avail_wrap = (s.num >> 15) & 1;
 		state.used_idx = (s.num >> 16) & 0x7fff;

@@ -240,21 +240,6 @@ static void test_kick_is_forwarded_without_set_vq_kick_fd(void **state)
 	vdev->ops = real_ops;
 }
 
-/* As DPDK's virtio-user says it: the used half left out. */
-static void test_packed_ring_begins_with_half_a_base(void **state)
-{
-	struct fixture *fx = *state;
-	struct vhost_vring_state base = { .index = 0, .num = 0x8000 };
-
-	vclient_negotiate(fx->c, BIT_ULL(VIRTIO_F_RING_PACKED));
-	vclient_set_up_queue(fx->c, 0, 8);
-	vclient_must(fx->c, VHOST_SET_VRING_BASE, &base);
-	vclient_set_status(fx->c, 0xf);
-	for (int i = 0; i < 20; i++) {
-		assert_int_equal(vclient_blk(fx->c, 0, 4, 0, NULL, 0), 0);
-	}
-}
-
 static bool ask_gate(void *priv)
 {
 	return __atomic_load_n((bool *)priv, __ATOMIC_SEQ_CST);
@@ -341,7 +326,6 @@ static const struct CMUnitTest tests[] = {
 	T(test_s16_failing_reset_is_eio_and_resets_all_the_same),
 	T(test_needs_reset_cannot_be_set_by_the_driver),
 	T(test_kick_is_forwarded_without_set_vq_kick_fd),
-	T(test_packed_ring_begins_with_half_a_base),
 	T(test_behind_the_gate_nothing_is_served),
 	T(test_update_over_two_files_is_two_entries),
 	T(test_read_only_memory_cannot_be_mapped_writable),
