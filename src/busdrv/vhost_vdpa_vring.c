@@ -11,6 +11,8 @@
 #include <linux/virtio_config.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
 #include "busdrv/vhost_vdpa_internal.h"
 
 typedef int64_t (*vring_fn)(struct vhost_vdpa *v, struct cdev_call *call,
@@ -177,6 +179,24 @@ static int watch_kick(struct vhost_vring *vring, int fd)
 	return loop_watch_new(vdpa_bus_control(vring->v->vdev->bus), fd,
 			      LOOP_IN | LOOP_EDGE, control_kick, vring,
 			      &vring->kick_watch);
+}
+
+void vhost_vdpa_keep_kicks(struct vhost_vdpa *v)
+{
+	for (uint32_t i = 0; i < v->nvqs; i++) {
+		struct vhost_vring *vring = &v->vrings[i];
+		int ret;
+
+		if (vring->kick_fd < 0 || vring->kick_watch) {
+			continue;
+		}
+		ret = vdpa_set_vq_kick_fd(v->vdev, i, vring->kick_fd);
+		if (ret < 0) {
+			log_warn(v->vdev->name,
+				 "ignoring that kicks of queue %u are lost: %s",
+				 i, err_text(ret));
+		}
+	}
 }
 
 static int64_t do_set_kick(struct vhost_vdpa *v, struct cdev_call *call,
