@@ -93,17 +93,6 @@ struct soft_class {
 	void (*free)(struct soft_dev *dev);
 };
 
-/**
- * struct soft_call - whom to tell of something
- *
- * @cb: as the bus driver gave it
- * @may_block: its eventfd is in blocking mode, see pump_signal()
- */
-struct soft_call {
-	struct vdpa_callback cb;
-	bool may_block;
-};
-
 struct soft_vq {
 	/* set at creation */
 	struct soft_dev *dev;
@@ -122,8 +111,8 @@ struct soft_vq {
 	struct vq *vq;
 	struct loop_watch *watch;
 	struct loop_poller poller;
-	struct soft_call call;
-	struct soft_call config_call;
+	struct vdpa_callback call;
+	struct vdpa_callback config_call;
 	struct vdpa_gate gate;
 	bool is_held; /* behind the gate: a kick will come */
 	bool is_dirty; /* completed something since the last publish */
@@ -153,7 +142,7 @@ struct soft_dev {
 	uint8_t status;
 	bool is_suspended;
 	uint32_t generation;
-	struct soft_call config_call;
+	struct vdpa_callback config_call;
 };
 
 /**

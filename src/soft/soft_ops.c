@@ -218,7 +218,7 @@ static void set_cb_on_worker(void *priv)
 {
 	struct cb_change *change = priv;
 
-	pump_call_set(&change->q->call, change->cb);
+	change->q->call = *change->cb;
 }
 
 static void soft_set_vq_cb(struct vdpa_device *vdev, uint16_t idx,
@@ -339,7 +339,7 @@ static void set_config_cb_on_worker(void *priv)
 {
 	struct cb_change *change = priv;
 
-	pump_call_set(&change->q->config_call, change->cb);
+	change->q->config_call = *change->cb;
 }
 
 static void soft_set_config_cb(struct vdpa_device *vdev,
@@ -347,7 +347,7 @@ static void soft_set_config_cb(struct vdpa_device *vdev,
 {
 	struct soft_dev *dev = soft_dev_of(vdev);
 
-	pump_call_set(&dev->config_call, cb);
+	dev->config_call = *cb;
 	for (uint32_t i = 0; i < vdev->nvqs; i++) {
 		struct cb_change change = { &dev->vqs[i], cb };
 
@@ -685,8 +685,8 @@ static int init_vq(struct soft_dev *dev, uint16_t idx, struct loop *worker)
 	q->dev = dev;
 	q->idx = idx;
 	q->worker = worker;
-	q->call.cb.trigger_fd = -1;
-	q->config_call.cb.trigger_fd = -1;
+	q->call.trigger_fd = -1;
+	q->config_call.trigger_fd = -1;
 	q->is_passive = dev->class->is_passive &&
 			dev->class->is_passive(dev, idx);
 	reset_vq(q);
@@ -742,7 +742,7 @@ int soft_dev_init(struct soft_dev *dev, struct vdpa_bus *bus)
 	int ret = -ENOMEM;
 
 	dev->vdev.ops = &soft_config_ops;
-	dev->config_call.cb.trigger_fd = -1;
+	dev->config_call.trigger_fd = -1;
 	dev->vqs = calloc(dev->vdev.nvqs, sizeof(*dev->vqs));
 	dev->maps = calloc(dev->vdev.nas, sizeof(struct iotlb_snap *));
 	dev->group_asid = calloc(dev->vdev.ngroups, sizeof(uint32_t));

@@ -7,6 +7,8 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
@@ -246,6 +248,26 @@ test_h09_indirect_table_that_stays_away_breaks_the_queue(void **state)
 	assert_works(fx, fx->c->features);
 }
 
+/* ---- calls ---- */
+
+/* H28: the eventfd was in non-blocking mode when it was given. */
+static void test_h28_call_that_is_made_to_block_later(void **state)
+{
+	struct fixture *fx = *state;
+	int fd = fx->c->q[0].call_fd;
+	int flags = fcntl(fd, F_GETFL);
+	uint64_t most = UINT64_MAX - 1;
+	struct vq_used used;
+
+	assert_int_equal(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), 0);
+	assert_int_equal(write(fd, &most, sizeof(most)), sizeof(most));
+	(void)offer_flush(fx->c);
+	while (vq_driver_get(fx->c->q[0].drv, &used, 1) == 0) {
+		let_worker_catch_up(fx);
+	}
+	assert_works(fx, fx->c->features);
+}
+
 #define T(name, kind) \
 	cmocka_unit_test_setup_teardown(name, set_up_##kind, tear_down)
 #define T_EACH(name)                                              \
@@ -256,6 +278,7 @@ static const struct CMUnitTest tests[] = {
 	T_EACH(test_h32_reset_of_a_queue_that_cannot_answer),
 	T_EACH(test_h32_answers_wait_for_the_ring),
 	T(test_indirect_table_behind_the_gate_breaks_nothing, split_indirect),
+	T_EACH(test_h28_call_that_is_made_to_block_later),
 	T(test_h09_indirect_table_that_stays_away_breaks_the_queue,
 	  split_indirect),
 };
