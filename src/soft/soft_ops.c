@@ -318,6 +318,10 @@ static int soft_set_driver_features(struct vdpa_device *vdev, uint64_t features)
 	struct soft_dev *dev = soft_dev_of(vdev);
 	bool was_packed = is_packed(dev);
 
+	/* A driver may leave FEATURES_OK out, but queues run with these. */
+	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) {
+		return err(-EBUSY, "%s: too late for features", vdev->name);
+	}
 	if (!has_bit(features, VIRTIO_F_ACCESS_PLATFORM)) {
 		return err(-EINVAL, "%s: VIRTIO_F_ACCESS_PLATFORM is needed",
 			   vdev->name);

@@ -268,6 +268,27 @@ static void test_h28_call_that_is_made_to_block_later(void **state)
 	assert_works(fx, fx->c->features);
 }
 
+/* ---- features ---- */
+
+/* Without FEATURES_OK vhost-vdpa lets SET_FEATURES pass at any time. */
+static void test_h71_features_cannot_change_under_running_queues(void **state)
+{
+	struct fixture *fx = *state;
+	uint64_t features = fx->c->features, other = features ^ IN_ORDER;
+
+	vclient_reset(fx->c);
+	vclient_must(fx->c, VHOST_SET_FEATURES, &features);
+	fx->c->features = features;
+	vclient_set_up_queue(fx->c, 0, NUM);
+	vclient_set_status(fx->c, VIRTIO_CONFIG_S_DRIVER_OK);
+	assert_int_equal(vclient_ioctl(fx->c, VHOST_SET_FEATURES, &other),
+			 -EINVAL);
+	assert_int_equal(vclient_blk(fx->c, 0, VIRTIO_BLK_T_FLUSH, 0, NULL, 0),
+			 VIRTIO_BLK_S_OK);
+	vclient_set_status(fx->c, 0);
+	vclient_must(fx->c, VHOST_SET_FEATURES, &other);
+}
+
 #define T(name, kind) \
 	cmocka_unit_test_setup_teardown(name, set_up_##kind, tear_down)
 #define T_EACH(name)                                              \
@@ -279,6 +300,7 @@ static const struct CMUnitTest tests[] = {
 	T_EACH(test_h32_answers_wait_for_the_ring),
 	T(test_indirect_table_behind_the_gate_breaks_nothing, split_indirect),
 	T_EACH(test_h28_call_that_is_made_to_block_later),
+	T_EACH(test_h71_features_cannot_change_under_running_queues),
 	T(test_h09_indirect_table_that_stays_away_breaks_the_queue,
 	  split_indirect),
 };
