@@ -63,8 +63,9 @@ struct soft_dev;
  * @device_id, @vendor_id: virtio ids
  * @is_single_worker: all queues have the same owner, so that a burst of one may
  *                    take chains of another
- * @submit: do what @chains ask for and soft_complete() each, before returning.
- *          Owner worker
+ * @submit: do what @chains ask for and soft_complete() each, before returning;
+ *          what would take too long may be given back with soft_unfetch(), but
+ *          not all of it. Owner worker
  * @budget: optional: how many chains may be taken from the queue now, 0: none.
  *          soft_wake() makes it be asked again. Owner worker
  * @is_passive: optional: this queue only holds buffers that bursts of another
