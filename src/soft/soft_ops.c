@@ -62,6 +62,18 @@ static struct vdpa_vq_state initial_state(const struct soft_dev *dev)
 
 /* ---- queues: start and stop ---- */
 
+/*
+ * DPDK's virtio-user sets the first half of a packed ring's state to the start
+ * and the second to 0, as if it spoke vhost-user, where the first says it all.
+ * Taken at its word, the whole ring would be in flight, which no queue of ours
+ * can be: it was drained when it stopped.
+ */
+static bool is_half_a_start(const struct vdpa_vq_state *state)
+{
+	return state->avail_idx == 0 && state->avail_wrap &&
+	       state->used_idx == 0 && !state->used_wrap;
+}
+
 static void start_on_worker(void *priv)
 {
 	struct soft_vq *q = priv;
@@ -75,7 +87,8 @@ static void start_on_worker(void *priv)
 			.avail_idx = q->state.avail_idx,
 			.used_idx = q->state.used_idx,
 			.avail_wrap = q->state.avail_wrap,
-			.used_wrap = q->state.used_wrap,
+			.used_wrap = q->state.used_wrap ||
+				     is_half_a_start(&q->state),
 		},
 	};
 
