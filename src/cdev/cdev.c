@@ -9,7 +9,6 @@
 #include <assert.h>
 #include <errno.h>
 #include <fcntl.h>
-#include <poll.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -24,33 +23,6 @@ struct cdev {
 	struct list nodes;
 	struct list classes;
 	unsigned int n_nodes; /* those with files included */
-};
-
-struct cdev_node {
-	struct list node; /* in cdev->nodes until cdev_node_free() */
-	struct cdev *cdev;
-	struct cdev_class *class;
-	char name[CDEV_NAME_MAX + 1];
-	unsigned int minor;
-	const struct cdev_ops *ops;
-	void *priv;
-	unsigned int n_refs;
-};
-
-struct cdev_file {
-	struct cdev_node *node;
-	int flags;
-	void *priv;
-	unsigned int n_refs;
-	bool is_open; /* release is owed */
-	struct list calls;
-
-	/* set once, before any thread may ask */
-	int async_fd; /* -1: no asynchronous calls so far */
-
-	/* any thread, atomic */
-	bool is_taking_calls;
-	bool is_awaited; /* somebody was told "behind" */
 };
 
 struct cdev_task {
@@ -140,7 +112,7 @@ int cdev_node_new(struct cdev *cdev, const char *class_name, const char *name,
 	return 0;
 }
 
-static void node_unref(struct cdev_node *node)
+void cdev_node_unref(struct cdev_node *node)
 {
 	if (--node->n_refs == 0) {
 		node->cdev->n_nodes--;
@@ -152,7 +124,7 @@ struct cdev_node *cdev_node_free(struct cdev_node *node)
 {
 	if (node) {
 		list_del(&node->node);
-		node_unref(node);
+		cdev_node_unref(node);
 	}
 	return NULL;
 }
@@ -170,130 +142,6 @@ const char *cdev_node_name(const struct cdev_node *node)
 dev_t cdev_node_rdev(const struct cdev_node *node)
 {
 	return makedev(node->class->major, node->minor);
-}
-
-/* Files */
-
-int cdev_file_new(struct cdev_node *node, int flags, struct cdev_file **ret)
-{
-	struct cdev_file *file = calloc(1, sizeof(*file));
-
-	if (!file) {
-		return err(-ENOMEM, "cdev: out of memory");
-	}
-	file->node = node;
-	node->n_refs++;
-	file->flags = flags;
-	file->n_refs = 1;
-	file->async_fd = -1;
-	list_init(&file->calls);
-	*ret = file;
-	return 0;
-}
-
-struct cdev_file *cdev_file_ref(struct cdev_file *file)
-{
-	file->n_refs++;
-	return file;
-}
-
-struct cdev_file *cdev_file_unref(struct cdev_file *file)
-{
-	if (!file || --file->n_refs > 0) {
-		return NULL;
-	}
-	assert(list_is_empty(&file->calls));
-	if (file->is_open && file->node->ops->release) {
-		file->node->ops->release(file);
-	}
-	(void)close_fd(file->async_fd);
-	node_unref(file->node);
-	free(file);
-	return NULL;
-}
-
-int cdev_file_flags(const struct cdev_file *file)
-{
-	return file->flags;
-}
-
-void cdev_file_set_flags(struct cdev_file *file, int flags)
-{
-	file->flags = flags;
-}
-
-void cdev_file_set_async_fd(struct cdev_file *file, int fd)
-{
-	if (file->async_fd < 0) {
-		file->async_fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	}
-}
-
-/*
- * Whoever asks looks at the socket first and at the flag then; control sets the
- * flag first and takes from the socket then. So a call that came before the
- * question is seen in one of the two places until it is carried out. And as the
- * asker leaves word before it looks, the end of that is not missed either.
- */
-bool cdev_file_is_behind(struct cdev_file *file)
-{
-	struct pollfd pfd = { .fd = file->async_fd, .events = POLLIN };
-
-	if (file->async_fd < 0) {
-		return false;
-	}
-	__atomic_store_n(&file->is_awaited, true, __ATOMIC_SEQ_CST);
-	return poll(&pfd, 1, 0) > 0 ||
-	       __atomic_load_n(&file->is_taking_calls, __ATOMIC_SEQ_CST);
-}
-
-void cdev_file_begin_calls(struct cdev_file *file)
-{
-	__atomic_store_n(&file->is_taking_calls, true, __ATOMIC_SEQ_CST);
-}
-
-void cdev_file_end_calls(struct cdev_file *file)
-{
-	const struct cdev_ops *ops = file->node->ops;
-
-	__atomic_store_n(&file->is_taking_calls, false, __ATOMIC_SEQ_CST);
-	if (__atomic_exchange_n(&file->is_awaited, false, __ATOMIC_SEQ_CST) &&
-	    file->is_open && ops->caught_up) {
-		ops->caught_up(file);
-	}
-}
-
-bool cdev_call_is_async(const struct cdev_call *call)
-{
-	return call->is_async;
-}
-
-void *cdev_file_priv(const struct cdev_file *file)
-{
-	return file->priv;
-}
-
-void cdev_file_set_priv(struct cdev_file *file, void *priv)
-{
-	file->priv = priv;
-}
-
-struct cdev_node *cdev_file_node(const struct cdev_file *file)
-{
-	return file->node;
-}
-
-void cdev_file_cancel_all(struct cdev_file *file)
-{
-	while (!list_is_empty(&file->calls)) {
-		cdev_call_cancel(
-			list_entry(file->calls.next, struct cdev_call, node));
-	}
-}
-
-bool cdev_file_is_always_ready(const struct cdev_file *file)
-{
-	return !file->node->ops->read;
 }
 
 /* Tasks */
@@ -417,6 +265,47 @@ static void complete(struct cdev_call *call, int64_t result)
 	(void)cdev_file_unref(file);
 }
 
+static struct cdev_call *first_reader(struct cdev_file *file)
+{
+	struct cdev_call *call;
+
+	list_for_each_entry(call, &file->calls, node) {
+		if (call->is_reader) {
+			return call;
+		}
+	}
+	return NULL;
+}
+
+int cdev_file_push(struct cdev_file *file, const void *buf, size_t len)
+{
+	struct cdev_call *reader = first_reader(file);
+	struct cdev_piece *piece;
+
+	assert(len <= file->node->ops->queue_size);
+	if (reader) {
+		memcpy(reader->read_buf, buf, len);
+		complete(reader, (int64_t)len);
+		return 0;
+	}
+	if (file->n_pieces == CDEV_PIECES_MAX) {
+		return err(-ENOBUFS, "%s: %u pieces are not read",
+			   file->node->name, file->n_pieces);
+	}
+	piece = malloc(sizeof(*piece) + len);
+	if (!piece) {
+		return err(-ENOMEM, "cdev: out of memory");
+	}
+	piece->len = len;
+	memcpy(piece->bytes, buf, len);
+	list_add_tail(&file->pieces, &piece->node);
+	file->n_pieces++;
+	if (file->sink) {
+		file->sink(file->sink_priv);
+	}
+	return 0;
+}
+
 /* What an operation returned. */
 static void op_returned(struct cdev_call *call, int64_t result)
 {
@@ -448,8 +337,10 @@ void cdev_call_cancel(struct cdev_call *call)
 	struct cdev_file *file = call->file;
 
 	assert(call->state == CALL_PENDING);
-	assert(file->node->ops->cancel);
-	file->node->ops->cancel(file, call);
+	if (!call->is_reader) {
+		assert(file->node->ops->cancel);
+		file->node->ops->cancel(file, call);
+	}
 	if (call->is_open) {
 		file->is_open = true; /* for its release */
 	}
@@ -487,6 +378,25 @@ void cdev_start_write(struct cdev_call *call, const void *buf, size_t len)
 	}
 }
 
+/* From the queue of pieces. */
+static int64_t read_piece(struct cdev_call *call, size_t len)
+{
+	struct cdev_file *file = call->file;
+	const struct cdev_piece *piece = cdev_file_first_piece(file);
+
+	if (len < file->node->ops->queue_size) {
+		return -EINVAL;
+	}
+	if (!piece) {
+		call->is_reader = !(file->flags & O_NONBLOCK);
+		return call->is_reader ? CDEV_PENDING : -EAGAIN;
+	}
+	len = piece->len;
+	memcpy(call->read_buf, piece->bytes, len);
+	cdev_file_drop_piece(file);
+	return (int64_t)len;
+}
+
 static int64_t run_read(struct cdev_call *call, uint64_t uaddr, size_t len)
 {
 	const struct cdev_ops *ops = call->file->node->ops;
@@ -494,16 +404,18 @@ static int64_t run_read(struct cdev_call *call, uint64_t uaddr, size_t len)
 	if ((call->file->flags & O_ACCMODE) == O_WRONLY) {
 		return -EBADF;
 	}
-	if (!ops->read) {
+	if (!ops->read && ops->queue_size == 0) {
 		return -EINVAL;
 	}
 	len = min_of(len, (size_t)CDEV_DATA_MAX);
 	call->read_uaddr = uaddr;
-	call->read_buf = calloc(1, len + 1);
+	call->read_buf = calloc(1, max_of(len, ops->queue_size) + 1);
 	if (!call->read_buf) {
 		return -ENOMEM;
 	}
-	return ops->read(call->file, call, call->read_buf, len);
+	return ops->queue_size
+		       ? read_piece(call, len)
+		       : ops->read(call->file, call, call->read_buf, len);
 }
 
 void cdev_start_read(struct cdev_call *call, uint64_t uaddr, size_t len)

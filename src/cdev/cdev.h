@@ -66,7 +66,12 @@ struct cdev_call;
  * @write: @buf holds the bytes, at most CDEV_DATA_MAX of them, already copied;
  *         it is gone when the operation returns. NULL: -EINVAL
  * @read: fill @buf, which stays while the call is pending, and return how much.
- *        NULL: -EINVAL
+ *        NULL: -EINVAL. poll() says at once that the file can be read and
+ *        written, and epoll_ctl() refuses it
+ * @queue_size: or, if not 0, the file can be waited for: poll() says that it can
+ *              be read when cdev_file_push() has put something there, of so many
+ *              bytes at most, and a read (of no less, else -EINVAL) takes one
+ *              piece, waits, or returns -EAGAIN. read is not called
  * @mmap: -errno, or 0 and *ret_fd, *ret_offset of what to map (fd is taken by
  *        the caller). Never pending. NULL: -ENODEV
  * @caught_up: optional: a thread was told by cdev_file_is_behind() that the file
@@ -91,6 +96,7 @@ struct cdev_ops {
 			 const void *buf, size_t len);
 	int64_t (*read)(struct cdev_file *file, struct cdev_call *call,
 			void *buf, size_t len);
+	size_t queue_size;
 	int64_t (*mmap)(struct cdev_file *file, struct cdev_call *call,
 			const struct cdev_mmap *args, int *ret_fd,
 			uint64_t *ret_offset);
@@ -133,6 +139,19 @@ int cdev_file_flags(const struct cdev_file *file);
 void *cdev_file_priv(const struct cdev_file *file);
 void cdev_file_set_priv(struct cdev_file *file, void *priv);
 struct cdev_node *cdev_file_node(const struct cdev_file *file);
+
+/**
+ * cdev_file_push() - something to read
+ * @file: open, of a node with a queue_size
+ * @buf, @len: one piece, at most queue_size bytes; copied
+ *
+ * Once pushed, a piece may or may not have been read: nobody knows before the
+ * reader reacts. What is left at the release is dropped.
+ *
+ * Return: 0; -ENOBUFS CDEV_PIECES_MAX have not been read; -ENOMEM
+ */
+#define CDEV_PIECES_MAX 1024
+int cdev_file_push(struct cdev_file *file, const void *buf, size_t len);
 
 /**
  * cdev_call_is_async() - has the client gone on before this call was looked at?

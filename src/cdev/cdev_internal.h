@@ -21,6 +21,40 @@
 
 #include "cdev/cdev.h"
 
+struct cdev_node {
+	struct list node; /* in cdev->nodes until cdev_node_free() */
+	struct cdev *cdev;
+	struct cdev_class *class;
+	char name[CDEV_NAME_MAX + 1];
+	unsigned int minor;
+	const struct cdev_ops *ops;
+	void *priv;
+	unsigned int n_refs;
+};
+
+struct cdev_file {
+	struct cdev_node *node;
+	int flags;
+	void *priv;
+	unsigned int n_refs;
+	bool is_open; /* release is owed */
+	struct list calls;
+	struct list pieces; /* that were pushed and not read */
+	unsigned int n_pieces;
+	void (*sink)(void *priv);
+	void *sink_priv;
+
+	/* set once, before any thread may ask */
+	int async_fd; /* -1: no asynchronous calls so far */
+
+	/* any thread, atomic */
+	bool is_async_over;
+	bool is_taking_calls;
+	bool is_awaited; /* somebody was told "behind" */
+};
+
+void cdev_node_unref(struct cdev_node *node);
+
 struct cdev_carrier {
 	int (*copy_from)(struct cdev_call *call, void *dst, uint64_t uaddr,
 			 size_t len);
@@ -46,6 +80,7 @@ struct cdev_call {
 	enum cdev_call_state state;
 	bool is_open;
 	bool is_async;
+	bool is_reader; /* waits for cdev_file_push() */
 	int64_t early_result;
 	void *read_buf;
 	uint64_t read_uaddr;
@@ -76,6 +111,8 @@ struct cdev_file *cdev_file_unref(struct cdev_file *file);
 void cdev_file_set_flags(struct cdev_file *file, int flags);
 /* Asynchronous calls come in on @fd, which stays open as long as the file. */
 void cdev_file_set_async_fd(struct cdev_file *file, int fd);
+/* None come any more: the file is not behind, and will not be. */
+void cdev_file_end_async(struct cdev_file *file);
 /* Around taking calls from that descriptor and carrying them out. */
 void cdev_file_begin_calls(struct cdev_file *file);
 void cdev_file_end_calls(struct cdev_file *file);
@@ -83,6 +120,19 @@ void cdev_file_end_calls(struct cdev_file *file);
 void cdev_file_cancel_all(struct cdev_file *file);
 /* Refuses epoll_ctl(), as a driver without a poll operation does. */
 bool cdev_file_is_always_ready(const struct cdev_file *file);
+
+/* A carrier whose clients read pieces without a call is told of new ones. NULL:
+ * no longer. */
+void cdev_file_set_sink(struct cdev_file *file, void (*sink)(void *priv),
+			void *priv);
+struct cdev_piece {
+	struct list node;
+	size_t len;
+	uint8_t bytes[];
+};
+/* The oldest piece, or NULL; borrowed until it is dropped. */
+const struct cdev_piece *cdev_file_first_piece(const struct cdev_file *file);
+void cdev_file_drop_piece(struct cdev_file *file);
 
 /**
  * cdev_task_new() - an address space that makes calls

@@ -300,12 +300,45 @@ static int conn_receive(struct conn *conn, unsigned int budget)
 
 /* Connections */
 
+static bool conn_can_send(struct conn *conn, const struct cdev_piece *piece)
+{
+	struct iovec iov = { (void *)(uintptr_t)piece->bytes, piece->len };
+	struct fd_msg msg = { .iov = &iov, .n_iov = 1 };
+
+	/* A client that has gone is noticed elsewhere. */
+	return fd_send(conn->fd, &msg, MSG_DONTWAIT) != -EAGAIN;
+}
+
+/* What there is to read goes to the client's socket, as far as that has room:
+ * poll() and read() are the kernel's business then. */
+void conn_feed(void *priv)
+{
+	struct conn *conn = priv;
+	const struct cdev_piece *piece;
+	unsigned int events = LOOP_IN;
+
+	while (events == LOOP_IN &&
+	       (piece = cdev_file_first_piece(conn->file)) != NULL) {
+		if (conn_can_send(conn, piece)) {
+			cdev_file_drop_piece(conn->file);
+		} else {
+			events |= LOOP_OUT;
+		}
+	}
+	if (conn->is_full != (events != LOOP_IN) &&
+	    loop_watch_change(conn->watch, events) == 0) {
+		conn->is_full = !conn->is_full;
+	}
+}
+
 static void conn_ready(void *priv, unsigned int events)
 {
 	struct conn *conn = priv;
 	int r = 0;
 
-	if (events & LOOP_OUT) {
+	if (events & LOOP_OUT && conn->file) {
+		conn_feed(conn);
+	} else if (events & LOOP_OUT) {
 		r = netlink_flush(conn);
 	}
 	if (r == 0) {
@@ -343,6 +376,8 @@ static void conn_free(struct conn *conn)
 	preload->stats.n_conns--;
 	if (file) {
 		preload->stats.n_files--;
+		cdev_file_set_sink(file, NULL, NULL);
+		cdev_file_end_async(file);
 		conn->file = cdev_file_unref(file);
 	}
 	free(conn);

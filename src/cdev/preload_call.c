@@ -200,7 +200,8 @@ void call_cancel_channel(struct ptask *ptask, int channel)
 
 /* open */
 
-/* The answer comes before the byte that says "readable" for ever. */
+/* The answer comes before the byte that says "readable" for ever, or before what
+ * there is to read. */
 static int opened(struct conn *conn, struct cdev_file *file)
 {
 	int r;
@@ -209,8 +210,13 @@ static int opened(struct conn *conn, struct cdev_file *file)
 	conn->file = cdev_file_ref(file);
 	conn->preload->stats.n_files++;
 	r = conn_reply(conn, 0, NULL, 0);
-	if (r == 0 && cdev_file_is_always_ready(file) &&
-	    send(conn->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
+	if (r < 0) {
+		return r;
+	}
+	if (!cdev_file_is_always_ready(file)) {
+		cdev_file_set_sink(file, conn_feed, conn);
+		conn_feed(conn);
+	} else if (send(conn->fd, "", 1, MSG_DONTWAIT | MSG_NOSIGNAL) < 0) {
 		r = -errno;
 	}
 	return r;
@@ -315,6 +321,11 @@ static void start_call(struct pcall *pc, const struct preload_call *head)
 		cdev_start_write(&pc->call, pc->data, pc->data_len);
 		break;
 	case PRELOAD_READ:
+		if (!cdev_file_is_always_ready(pc->call.file)) {
+			/* It is in the client's own socket, or will be. */
+			cdev_start_result(&pc->call, -EAGAIN);
+			break;
+		}
 		cdev_start_read(&pc->call, head->arg[0], head->arg[1]);
 		break;
 	case PRELOAD_MMAP:

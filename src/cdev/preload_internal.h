@@ -53,6 +53,7 @@ struct conn {
 	enum conn_state state;
 	struct cdev_file *file; /* CONN_FILE: the clients' reference */
 	struct cdev_call *opening; /* CONN_OPENING, while pending */
+	bool is_full; /* ... and there is more to read */
 	uint64_t last_task;
 	unsigned int n_tasks; /* introduced here and alive */
 	/* CONN_NETLINK */
@@ -95,6 +96,8 @@ int conn_fault(struct conn *conn, int code, const char *what);
 /* -EPROTO and the like: the connection is cut off. */
 int conn_reply(struct conn *conn, int64_t result, const void *answer,
 	       size_t len);
+/* @priv: a connection whose file may have something to read. */
+void conn_feed(void *priv);
 void stat_info_fill(struct preload_stat_info *info,
 		    const struct cdev_node *node);
 

@@ -364,6 +364,74 @@ static void test_pending_call_blocks_its_thread_only(void **state)
 	loop_stop(f->loop);
 }
 
+struct reader {
+	struct fixture *f;
+	struct cdev_file *file;
+	uint64_t value;
+	int64_t result;
+};
+
+static void *read_one(void *priv)
+{
+	struct reader *r = priv;
+
+	r->result = cdev_local_read(r->f->local, r->file, &r->value, 8);
+	return NULL;
+}
+
+static void test_queue_reads_in_order(void **state)
+{
+	struct fixture *f = *state;
+	struct cdev_file *file = NULL;
+	struct toy *toy;
+	uint64_t v[2];
+
+	assert_int_equal(toy_new_queue(f->cdev, "queue", 9, &toy), 0);
+	assert_int_equal(cdev_local_open(f->local, "queue", O_RDWR | O_NONBLOCK,
+					 &file),
+			 0);
+	assert_int_equal(cdev_local_read(f->local, file, v, 8), -EAGAIN);
+	assert_int_equal(cdev_local_read(f->local, file, v, 7), -EINVAL);
+	for (v[0] = 0; v[0] < CDEV_PIECES_MAX; v[0]++) {
+		assert_int_equal(cdev_local_ioctl(f->local, file, TOY_PUSH, v),
+				 0);
+	}
+	assert_int_equal(cdev_local_ioctl(f->local, file, TOY_PUSH, v),
+			 -ENOBUFS);
+	for (uint64_t i = 0; i < CDEV_PIECES_MAX - 1; i++) {
+		assert_int_equal(cdev_local_read(f->local, file, v, 16), 8);
+		assert_int_equal(v[0], i);
+	}
+	cdev_local_close(f->local, file); /* with one left */
+	assert_null(toy_free(toy));
+}
+
+static void test_queue_read_waits_for_push(void **state)
+{
+	struct fixture *f = *state;
+	struct reader r = { .f = f };
+	struct toy *toy;
+	pthread_t thread;
+	uint64_t v = 12;
+
+	assert_int_equal(toy_new_queue(f->cdev, "queue", 9, &toy), 0);
+	assert_int_equal(cdev_local_open(f->local, "queue", O_RDWR, &r.file),
+			 0);
+	/* Nobody will push: the call is cancelled by the core itself. */
+	assert_int_equal(cdev_local_read(f->local, r.file, &r.value, 8),
+			 -EDEADLK);
+	assert_int_equal(toy_counts(toy).n_cancels, 0);
+	assert_int_equal(loop_start(f->loop), 0);
+	assert_int_equal(pthread_create(&thread, NULL, read_one, &r), 0);
+	assert_int_equal(cdev_local_ioctl(f->child, r.file, TOY_PUSH, &v), 0);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(r.result, 8);
+	assert_int_equal(r.value, 12);
+	cdev_local_close(f->local, r.file);
+	loop_stop(f->loop);
+	assert_null(toy_free(toy));
+}
+
 static void test_node_free_keeps_open_file(void **state)
 {
 	struct fixture *f = *state;
@@ -407,6 +475,8 @@ static const struct CMUnitTest tests[] = {
 	T(test_mmap_kernel_checks_first),
 	T(test_call_finished_inside_operation),
 	T(test_pending_call_blocks_its_thread_only),
+	T(test_queue_reads_in_order),
+	T(test_queue_read_waits_for_push),
 	T(test_node_free_keeps_open_file),
 };
 

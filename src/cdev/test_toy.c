@@ -255,6 +255,15 @@ static int64_t toy_probe(struct cdev_call *call, uint64_t arg)
 	return n;
 }
 
+static int64_t toy_push(struct cdev_file *file, struct cdev_call *call,
+			uint64_t arg)
+{
+	uint64_t v;
+	int r = cdev_copy_from(call, &v, arg, sizeof(v));
+
+	return r < 0 ? r : cdev_file_push(file, &v, sizeof(v));
+}
+
 static int64_t toy_ioctl(struct cdev_file *file, struct cdev_call *call,
 			 uint32_t cmd, uint64_t arg)
 {
@@ -290,6 +299,8 @@ static int64_t toy_ioctl(struct cdev_file *file, struct cdev_call *call,
 				    sizeof(toy->counts));
 	case TOY_PROBE:
 		return toy_probe(call, arg);
+	case TOY_PUSH:
+		return toy_push(file, call, arg);
 	default:
 		return -ENOTTY;
 	}
@@ -320,17 +331,18 @@ static int64_t toy_mmap(struct cdev_file *file, struct cdev_call *call,
 	return *ret_fd < 0 ? -errno : 0;
 }
 
-static const struct cdev_ops toy_ops = {
-	.open = toy_open,
-	.release = toy_release,
-	.ioctl = toy_ioctl,
-	.write = toy_write,
-	.mmap = toy_mmap,
-	.cancel = toy_cancel,
+#define TOY_OPS                                                       \
+	.open = toy_open, .release = toy_release, .ioctl = toy_ioctl, \
+	.write = toy_write, .mmap = toy_mmap, .cancel = toy_cancel
+
+static const struct cdev_ops toy_ops = { TOY_OPS };
+static const struct cdev_ops toy_queue_ops = {
+	TOY_OPS,
+	.queue_size = sizeof(uint64_t),
 };
 
-int toy_new(struct cdev *cdev, const char *name, unsigned int minor,
-	    struct toy **ret)
+static int toy_new_with(struct cdev *cdev, const char *name, unsigned int minor,
+			const struct cdev_ops *ops, struct toy **ret)
 {
 	struct toy *toy = calloc(1, sizeof(*toy));
 	int r;
@@ -338,7 +350,7 @@ int toy_new(struct cdev *cdev, const char *name, unsigned int minor,
 	if (!toy) {
 		return -ENOMEM;
 	}
-	r = cdev_node_new(cdev, "vhost-vdpa", name, minor, &toy_ops, toy,
+	r = cdev_node_new(cdev, "vhost-vdpa", name, minor, ops, toy,
 			  &toy->node);
 	if (r < 0) {
 		free(toy);
@@ -346,6 +358,18 @@ int toy_new(struct cdev *cdev, const char *name, unsigned int minor,
 	}
 	*ret = toy;
 	return 0;
+}
+
+int toy_new(struct cdev *cdev, const char *name, unsigned int minor,
+	    struct toy **ret)
+{
+	return toy_new_with(cdev, name, minor, &toy_ops, ret);
+}
+
+int toy_new_queue(struct cdev *cdev, const char *name, unsigned int minor,
+		  struct toy **ret)
+{
+	return toy_new_with(cdev, name, minor, &toy_queue_ops, ret);
 }
 
 struct toy *toy_free(struct toy *toy)

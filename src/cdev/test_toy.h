@@ -48,6 +48,9 @@ struct toy_range {
 /* How many of the 8 KiB at arg can be read. */
 #define TOY_PROBE _IOC(_IOC_READ, TOY_TYPE, 0xc9, 8192)
 
+/* Queue toys: pushes the u64 at arg. */
+#define TOY_PUSH _IOW(TOY_TYPE, 0xca, uint64_t)
+
 #define TOY_CONFIG_SIZE 4096
 
 struct toy_counts {
@@ -64,6 +67,9 @@ struct toy;
 /* Node "NAME" of class vhost-vdpa; one open file at a time, else -EBUSY. */
 int toy_new(struct cdev *cdev, const char *name, unsigned int minor,
 	    struct toy **ret);
+/* The same, but its file is waited for; pieces are of 8 bytes. */
+int toy_new_queue(struct cdev *cdev, const char *name, unsigned int minor,
+		  struct toy **ret);
 /* All files must have been released. */
 struct toy *toy_free(struct toy *toy);
 /* Loop's thread, or when it is not running. */

@@ -70,6 +70,8 @@ static long open_node(const char *name, int flags)
 	}
 	if (file_flags & PRELOAD_FILE_NO_EPOLL) {
 		shim_await_readable(fd); /* poll() must say so from now on */
+	} else {
+		(void)SYS(SYS_fcntl, fd, F_SETFL, flags & O_NONBLOCK);
 	}
 	shim_mark_set(fd, file_flags & PRELOAD_FILE_NO_EPOLL ? MARK_FILE
 							     : MARK_QUEUE);
@@ -455,10 +457,21 @@ _public_ ssize_t writev(int fd, const struct iovec *iov, int n)
 	return write_ours(fd, copy, n_copy);
 }
 
-/* A file that is waited for has what it says in its socket. */
-static bool is_read_by_call(int fd)
+/* What there is to read is in the socket; a piece is not read in parts. */
+static ssize_t read_piece(int fd, void *buf, size_t len)
 {
-	return shim_mark(fd) == MARK_FILE && shim_is_file(fd);
+	ssize_t n = shim_return(SYS(SYS_recvfrom, fd, NULL, 0UL,
+				    MSG_PEEK | MSG_TRUNC, NULL, NULL));
+
+	if (n > (ssize_t)len) {
+		errno = EINVAL;
+		return -1;
+	}
+	if (n == 0) {
+		errno = EIO; /* the daemon is gone */
+		return -1;
+	}
+	return n < 0 ? -1 : REAL(read)(fd, buf, len);
 }
 
 static ssize_t read_ours(int fd, void *buf, size_t len)
@@ -469,13 +482,21 @@ static ssize_t read_ours(int fd, void *buf, size_t len)
 		.arg = { (uintptr_t)buf, len },
 		.attach_fd = -1,
 	};
+	int64_t r = -EAGAIN;
 
-	return shim_return(shim_call(&call));
+	if (shim_mark(fd) == MARK_FILE) {
+		r = shim_call(&call);
+	}
+	/* The answer may have said what kind it is. */
+	if (r == -EAGAIN && shim_mark(fd) == MARK_QUEUE) {
+		return read_piece(fd, buf, len);
+	}
+	return shim_return(r);
 }
 
 _public_ ssize_t read(int fd, void *buf, size_t len)
 {
-	if (unlikely(shim_mark(fd)) && is_read_by_call(fd)) {
+	if (unlikely(shim_mark(fd)) && shim_is_file(fd)) {
 		return read_ours(fd, buf, len);
 	}
 	return REAL(read)(fd, buf, len);
@@ -483,7 +504,7 @@ _public_ ssize_t read(int fd, void *buf, size_t len)
 
 _public_ ssize_t __read_chk(int fd, void *buf, size_t len, size_t size)
 {
-	if (unlikely(shim_mark(fd)) && len <= size && is_read_by_call(fd)) {
+	if (unlikely(shim_mark(fd)) && len <= size && shim_is_file(fd)) {
 		return read_ours(fd, buf, len);
 	}
 	return REAL(__read_chk)(fd, buf, len, size);
@@ -493,7 +514,7 @@ _public_ ssize_t readv(int fd, const struct iovec *iov, int n)
 {
 	struct iovec first;
 
-	if (unlikely(shim_mark(fd)) && is_read_by_call(fd) && n > 0 &&
+	if (unlikely(shim_mark(fd)) && shim_is_file(fd) && n > 0 &&
 	    shim_copy_in(&first, iov, sizeof(first)) == sizeof(first)) {
 		return read_ours(fd, first.iov_base, first.iov_len);
 	}

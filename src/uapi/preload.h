@@ -28,6 +28,9 @@
  * /proc/self/maps and /proc/self/mem (where they can be opened) each time, and
  * the daemon keeps the first.
  *
+ * A file that can be waited for has, instead of that byte, what there is to read
+ * in the visible socket, a datagram a piece: poll() and read() are the kernel's.
+ *
  * STAT and CLASSES ask one question on a connection of their own. NETLINK makes
  * the connection a generic netlink socket: datagrams without the magic are
  * netlink messages from then on, both ways.

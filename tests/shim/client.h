@@ -18,7 +18,8 @@
 
 #include "cdev/test_toy.h"
 
-#define NODE "/dev/vhost-vdpa-0"
+#define NODE	   "/dev/vhost-vdpa-0"
+#define QUEUE_NODE "/dev/vduse/queue"
 
 extern char *client_self; /* argv[0] */
 
@@ -59,6 +60,8 @@ void join_child(pid_t pid);
 	F(variable_length) \
 	F(descriptors)     \
 	F(read_write)      \
+	F(queue)           \
+	F(queue_wait)      \
 	F(poll)            \
 	F(mmap)            \
 	F(memory)          \

@@ -321,6 +321,42 @@ void case_poll(void)
 	CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event) == 0);
 }
 
+/* A file that is waited for, as that of a VDUSE device. */
+void case_queue(void)
+{
+	int fd = open(QUEUE_NODE, O_RDWR);
+	struct pollfd pfd = { .fd = fd, .events = POLLIN | POLLOUT };
+	struct epoll_event event = { .events = EPOLLIN };
+	int ep = epoll_create1(0);
+	uint64_t v[2] = { 5, 0 };
+
+	CHECK(fd >= 0);
+	CHECK(epoll_ctl(ep, EPOLL_CTL_ADD, fd, &event) == 0);
+	CHECK(epoll_wait(ep, &event, 1, 0) == 0);
+	CHECK(poll(&pfd, 1, 0) == 1);
+	CHECK(pfd.revents == POLLOUT);
+	for (v[0] = 0; v[0] < 1200; v[0]++) {
+		CHECK(ioctl(fd, TOY_PUSH, v) == 0);
+	}
+	CHECK(epoll_wait(ep, &event, 1, -1) == 1);
+	CHECK(poll(&pfd, 1, 0) == 1);
+	CHECK(pfd.revents == (POLLIN | POLLOUT));
+	CHECK_ERRNO(read(fd, v, 7), EINVAL);
+	for (uint64_t i = 0; i < 1200; i++) {
+		CHECK(read(fd, v, sizeof(v)) == 8);
+		CHECK(v[0] == i);
+	}
+	CHECK(poll(&pfd, 1, 0) == 1);
+	CHECK(pfd.revents == POLLOUT);
+	CHECK(fcntl(fd, F_SETFL, O_NONBLOCK) == 0);
+	CHECK(fcntl(fd, F_GETFL) & O_NONBLOCK);
+	CHECK_ERRNO(read(fd, v, 8), EAGAIN);
+	CHECK(close(fd) == 0);
+	fd = open(QUEUE_NODE, O_RDWR | O_NONBLOCK);
+	CHECK_ERRNO(read(fd, v, 8), EAGAIN);
+	CHECK(close(fd) == 0);
+}
+
 void case_mmap(void)
 {
 	int fd = open_node(O_RDWR);

@@ -216,6 +216,30 @@ void case_unprivileged(void)
 	CHECK(close(fd) == 0);
 }
 
+static void *read_one(void *priv)
+{
+	uint64_t v = 0;
+
+	CHECK(read(*(int *)priv, &v, sizeof(v)) == sizeof(v));
+	CHECK(v == 17);
+	return NULL;
+}
+
+void case_queue_wait(void)
+{
+	int fd = open(QUEUE_NODE, O_RDWR);
+	uint64_t v = 17;
+	pthread_t thread;
+
+	CHECK(pthread_create(&thread, NULL, read_one, &fd) == 0);
+	for (int i = 0; i < 50; i++) {
+		check_add(fd);
+	}
+	CHECK(ioctl(fd, TOY_PUSH, &v) == 0);
+	CHECK(pthread_join(thread, NULL) == 0);
+	CHECK(close(fd) == 0);
+}
+
 /* ---- deaths ---- */
 
 /* Sits in a pending call until it is killed. */

@@ -34,6 +34,7 @@ struct fixture {
 	struct loop *loop;
 	struct cdev *cdev;
 	struct toy *toy;
+	struct toy *queue;
 	struct cdev_preload *preload;
 	unsigned int n_fds;
 };
@@ -71,6 +72,8 @@ static void start_daemon(struct fixture *f)
 	assert_int_equal(loop_new("control", &f->loop), 0);
 	assert_int_equal(cdev_new(f->loop, &f->cdev), 0);
 	assert_int_equal(toy_new(f->cdev, "vhost-vdpa-0", 0, &f->toy), 0);
+	assert_int_equal(toy_new_queue(f->cdev, "vduse/queue", 1, &f->queue),
+			 0);
 	assert_int_equal(cdev_preload_new(f->cdev, listen_at(f->path), &netlink,
 					  &f->preload),
 			 0);
@@ -140,6 +143,7 @@ static int teardown(void **state)
 	loop_stop(f->loop);
 	assert_null(cdev_preload_free(f->preload));
 	assert_null(toy_free(f->toy));
+	assert_null(toy_free(f->queue));
 	assert_null(cdev_free(f->cdev));
 	assert_null(loop_free(f->loop));
 	(void)unlink(f->path);
