@@ -26,6 +26,7 @@ int vdpa_as_init(struct vdpa_device *vdev)
 			vdpa_as_fini(vdev);
 			return ret;
 		}
+		vdev->as[i].none = iotlb_snapshot(vdev->as[i].tlb);
 	}
 	return 0;
 }
@@ -33,6 +34,7 @@ int vdpa_as_init(struct vdpa_device *vdev)
 void vdpa_as_fini(struct vdpa_device *vdev)
 {
 	for (uint32_t i = 0; vdev->as && i < vdev->nas; i++) {
+		iotlb_snap_unref(vdev->as[i].none);
 		iotlb_free(vdev->as[i].tlb);
 	}
 	free(vdev->as);
@@ -161,12 +163,23 @@ struct iotlb_snap *vdpa_snapshot(struct vdpa_device *vdev, uint32_t asid)
 	return iotlb_snapshot(vdev->as[asid].tlb);
 }
 
+/* Needs no memory: whatever happens, nothing of a client stays behind. */
 void vdpa_reset_map(struct vdpa_device *vdev, uint32_t asid)
 {
-	(void)vdpa_unmap(vdev, asid, 0, UINT64_MAX);
-	(void)vdpa_batch_end(vdev, asid);
+	struct vdpa_as *as = &vdev->as[asid];
+	bool is_changed = as->is_changed || vdpa_n_maps(vdev, asid) > 0;
+
+	if (vdev->ops->dma_unmap) {
+		dma_unmap_each(vdev, asid, 0, UINT64_MAX);
+	}
+	iotlb_restore(as->tlb, as->none);
+	as->in_batch = false;
+	as->is_changed = false;
+	/* There is nothing left that it could refuse to let go. */
+	if (is_changed) {
+		(void)set_map(vdev, asid);
+	}
 	if (vdev->ops->reset_map) {
-		/* There is nothing left that it could refuse to let go. */
 		(void)vdev->ops->reset_map(vdev, asid);
 	}
 }

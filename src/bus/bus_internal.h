@@ -22,6 +22,7 @@ struct vdpa_bus {
 /* One address space of a device. */
 struct vdpa_as {
 	struct iotlb *tlb;
+	struct iotlb_snap *none; /* the table as it was when empty */
 	bool in_batch;
 	bool is_changed; /* in this batch */
 };

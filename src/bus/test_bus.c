@@ -12,6 +12,7 @@
 
 #include "base/err.h"
 #include "bus/bus.h"
+#include "lib/oom.h"
 #include "lib/test.h"
 
 /* ---- a device that remembers what it was told ---- */
@@ -831,6 +832,39 @@ static void test_without_dma_ops_the_bus_translates(void **state)
 	region_unref(r);
 }
 
+/* The next client must never see what is left of the last one. */
+static int reset_map_once(void *priv)
+{
+	struct fixture *fx = priv;
+	struct vdpa_device *vdev = &fx->fake.vdev;
+	struct region *r = some_memory();
+	struct iotlb_snap *snap;
+
+	assert_int_equal(vdpa_device_register(fx->bus, NULL, vdev), 0);
+	assert_int_equal(vdpa_map(vdev, 0, 0, 4095, r, 0, MEM_PERM_RW), 0);
+	snap = vdpa_snapshot(vdev, 0);
+	vdpa_batch_begin(vdev, 0);
+	oom_begin();
+	vdpa_reset_map(vdev, 0);
+	oom_end();
+	assert_int_equal(vdpa_n_maps(vdev, 0), 0);
+	assert_int_equal(fx->fake.n_entries_seen, 0);
+	iotlb_snap_unref(snap);
+	vdpa_device_unregister(vdev);
+	region_unref(r);
+	return 0;
+}
+
+static void test_reset_map_needs_no_memory(void **state)
+{
+	struct fixture *fx = *state;
+
+	(void)snprintf(fx->fake.vdev.name, VDPA_NAME_MAX, "d0");
+	fx->fake.ops.set_map = f_set_map;
+	fx->probe_result = -EBUSY;
+	assert_int_equal(oom_check(reset_map_once, fx), 0);
+}
+
 #define T(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
@@ -857,6 +891,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_batch_is_one_set_map),
 	T(test_dma_map_gets_each_change),
 	T(test_without_dma_ops_the_bus_translates),
+	T(test_reset_map_needs_no_memory),
 };
 
 TEST_MAIN("bus")
