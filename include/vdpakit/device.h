@@ -96,7 +96,8 @@ typedef void (*vdpa_stat_fn)(void *priv, const char *name, uint64_t value);
  *
  * Mandatory unless marked optional. Return: 0 or -errno where int.
  *
- * @size: sizeof(struct vdpa_config_ops) as the device was compiled
+ * @size: sizeof(struct vdpa_config_ops) as the device was compiled; a device
+ *        compiled for another one is refused
  *
  * Virtqueue ops
  * @set_vq_address: I/O virtual addresses of the three areas; not read yet

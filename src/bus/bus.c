@@ -167,6 +167,11 @@ static int device_check(struct vdpa_device *vdev)
 			   "digits, '-', '_', '.' or ':'",
 			   vdev->name);
 	}
+	if (vdev->ops->size != sizeof(*vdev->ops)) {
+		return err(-EINVAL,
+			   "%s: compiled for ops of %zu bytes, these have %zu",
+			   vdev->name, vdev->ops->size, sizeof(*vdev->ops));
+	}
 	if (!ops_are_complete(vdev->ops)) {
 		return err(-EINVAL, "%s: mandatory ops are missing",
 			   vdev->name);
@@ -221,6 +226,7 @@ int vdpa_device_register(struct vdpa_bus *bus, struct vdpa_mgmtdev *mgmtdev,
 	vdev->driver = NULL;
 	vdev->features_valid = false;
 	vdev->is_removing = false;
+	vdev->removed_fn = NULL;
 	ret = vdpa_as_init(vdev);
 	if (ret < 0) {
 		return ret;

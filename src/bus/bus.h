@@ -53,8 +53,8 @@ struct vdpa_driver;
  */
 int vdpa_bus_new(struct loop *control, struct loop *const *workers,
 		 unsigned int n_workers, struct vdpa_bus **ret);
-/* Removes every device first, without waiting for consumers: bus drivers have
- * cut them off by then. */
+/* All bus drivers and management devices, and with them devices, must be gone.
+ * Takes NULL. Return: NULL. */
 struct vdpa_bus *vdpa_bus_free(struct vdpa_bus *bus);
 struct loop *vdpa_bus_control(struct vdpa_bus *bus);
 /* The worker for the next device or queue: round robin. */

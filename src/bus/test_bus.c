@@ -500,6 +500,9 @@ static void test_register_refuses_incomplete_devices(void **state)
 	fx->fake.ops.dma_map = f_dma_map; /* without dma_unmap */
 	assert_int_equal(vdpa_device_register(fx->bus, NULL, vdev), -EINVAL);
 	fx->fake.ops = fake_ops;
+	fx->fake.ops.size -= sizeof(void *); /* before its last member was */
+	assert_int_equal(vdpa_device_register(fx->bus, NULL, vdev), -EINVAL);
+	fx->fake.ops = fake_ops;
 	vdev->nas = 0;
 	assert_int_equal(vdpa_device_register(fx->bus, NULL, vdev), -EINVAL);
 }
