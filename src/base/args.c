@@ -6,6 +6,7 @@
  */
 #include "base/args.h"
 
+#include <ctype.h>
 #include <errno.h>
 #include <string.h>
 
@@ -77,6 +78,13 @@ static int take_letters(struct parser *p, const char *word)
 	return 0;
 }
 
+/* "-" is standard input, and "-1" a number. */
+static bool is_option(const char *word)
+{
+	return word[0] == '-' && word[1] != '\0' &&
+	       !isdigit((unsigned char)word[1]);
+}
+
 int args_parse(const struct arg_option *table, unsigned int n, int argc,
 	       char *const *argv, void *priv)
 {
@@ -86,7 +94,7 @@ int args_parse(const struct arg_option *table, unsigned int n, int argc,
 		const char *word = argv[p.pos];
 		int r;
 
-		if (word[0] != '-' || word[1] == '\0') {
+		if (!is_option(word)) {
 			break;
 		}
 		p.pos++;

@@ -32,7 +32,8 @@ struct arg_option {
  * @argc, @argv: words; the first one is looked at, too
  * @priv: of the set functions
  *
- * Takes --name VALUE, --name=VALUE, -l VALUE, -lVALUE and -xyz. "--" ends them.
+ * Takes --name VALUE, --name=VALUE, -l VALUE, -lVALUE and -xyz. "--" ends them, as
+ * do "-" and negative numbers.
  *
  * Return: words taken; -EINVAL with a text that names the option; what a set
  *         function returned

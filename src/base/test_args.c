@@ -69,6 +69,7 @@ static void test_args_parse_takes_every_form(void **state)
 		{ "", 0, "" },
 		{ "word -j", 0, "" },
 		{ "- -j", 0, "" },
+		{ "-1 -j", 0, "" },
 		{ "-j word", 1, "json=-;" },
 		{ "--json --socket a b", 3, "json=-;socket=a;" },
 		{ "--socket=a=b c", 1, "socket=a=b;" },

@@ -34,7 +34,7 @@ static const struct cli_command objects[] = {
 	  .help = "what this machine offers, as key=value",
 	  .fn = cli_probe },
 	{ .name = "help",
-	  .args = "[ --all ]",
+	  .args = "[ OBJECT | --all ]",
 	  .help = "print the usage; --all: of everything",
 	  .max_args = 1,
 	  .fn = help },
@@ -109,6 +109,18 @@ int cli_take_options(struct cli *cli, int argc, char **argv)
 	return n_left;
 }
 
+static const struct cli_command *find(const struct cli_command *rows,
+				      const char *word)
+{
+	for (const struct cli_command *c = rows; c->name; c++) {
+		if (word_matches(word, c->name) ||
+		    (c->alias && word_matches(word, c->alias))) {
+			return c;
+		}
+	}
+	return NULL;
+}
+
 /* ---- help ---- */
 
 static void print_usage_rows(const char *prefix, const struct cli_command *rows)
@@ -154,39 +166,42 @@ static void print_overview(void)
 	args_print_help(stdout, TABLE(options));
 }
 
-static int help(const struct cli *cli, int argc, char **argv)
+static void print_usage_of_object(const struct cli_command *c)
 {
 	char prefix[32];
 
-	if (argc == 1 && strcmp(argv[0], "--all") != 0 &&
-	    strcmp(argv[0], "all") != 0) {
-		return err(-EINVAL,
-			   "help: '%s'? `vdpakit %s help`, or "
-			   "--all",
-			   argv[0], argv[0]);
+	(void)snprintf(prefix, sizeof(prefix), "vdpakit %s", c->name);
+	print_usage_of(prefix, c);
+}
+
+static int help(const struct cli *cli, int argc, char **argv)
+{
+	const struct cli_command *object;
+
+	if (argc == 0) {
+		print_overview();
+		return 0;
+	}
+	if (strcmp(argv[0], "--all") != 0) {
+		object = find(objects, argv[0]);
+		if (!object) {
+			return err(-EINVAL,
+				   "there is no object '%s'; `vdpakit "
+				   "help` lists them",
+				   argv[0]);
+		}
+		print_usage_of_object(object);
+		return 0;
 	}
 	print_overview();
-	for (const struct cli_command *c = objects; argc == 1 && c->name; c++) {
+	for (const struct cli_command *c = objects; c->name; c++) {
 		(void)printf("\n");
-		(void)snprintf(prefix, sizeof(prefix), "vdpakit %s", c->name);
-		print_usage_of(prefix, c);
+		print_usage_of_object(c);
 	}
 	return 0;
 }
 
 /* ---- finding the command ---- */
-
-static const struct cli_command *find(const struct cli_command *rows,
-				      const char *word)
-{
-	for (const struct cli_command *c = rows; c->name; c++) {
-		if (word_matches(word, c->name) ||
-		    (c->alias && word_matches(word, c->alias))) {
-			return c;
-		}
-	}
-	return NULL;
-}
 
 static int call(const struct cli *cli, const char *prefix,
 		const struct cli_command *c, int argc, char **argv)

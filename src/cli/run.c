@@ -348,6 +348,21 @@ static int open_signals(struct run *run)
 	return fd < 0 ? err(-errno, "signalfd: %s", strerror(errno)) : fd;
 }
 
+/*
+ * What SIGTSTP does to whoever does not block it: stop, unless nobody could
+ * continue us (an orphaned process group).
+ */
+static void stop_here(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGTSTP);
+	(void)raise(SIGTSTP);
+	(void)sigprocmask(SIG_UNBLOCK, &set, NULL);
+	(void)sigprocmask(SIG_BLOCK, &set, NULL);
+}
+
 static void pass_on(const struct run *run, const struct signalfd_siginfo *info)
 {
 	bool is_terminals = info->ssi_code == SI_KERNEL;
@@ -357,7 +372,7 @@ static void pass_on(const struct run *run, const struct signalfd_siginfo *info)
 	}
 	if (info->ssi_signo == SIGTSTP) {
 		/* The shell waits for us to stop, too. */
-		(void)raise(SIGSTOP);
+		stop_here();
 	}
 }
 

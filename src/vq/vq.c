@@ -475,39 +475,19 @@ void vq_complete(struct vq *vq, struct vq_chain *chain, uint32_t written)
 	push_done_in_order(vq);
 }
 
-/* Does a chain need no more than a place on the done list? */
-_hot_ bool is_plain(const struct vq *vq, const struct vq_slot *slot)
-{
-	return likely(slot->flags == 0 && slot->snap == vq->snap_idx);
-}
-
-_hot_ void push_plain(struct vq *vq, const struct vq_slot *slot,
-		      uint32_t written)
-{
-	assert(vq->is_busy[slot->chain.head]);
-	assert(written <= slot->chain.writable_bytes);
-	assert(slot->chain.tail_bytes <= written);
-	push_done(vq, slot, written);
-}
-
-/* Return: is it done with? Else vq_complete() it. */
-_hot_ bool complete_plain(struct vq *vq, const struct vq_slot *slot,
+/* Return: false: it needs more than a place on the done list. */
+_hot_ bool complete_plain(struct vq *vq, struct vq_chain *chain,
 			  uint32_t written)
 {
-	if (vq->is_in_order) {
-		if (!is_plain(vq, slot) ||
-		    vq->order[vq->order_head] != slot->chain.head) {
-			return false;
-		}
-		vq->order_head++;
-		if (vq->order_head == vq->num) {
-			vq->order_head = 0;
-		}
-	} else if (!is_plain(vq, slot)) {
+	struct vq_slot *slot = container_of(chain, struct vq_slot, chain);
+
+	if (unlikely(slot->flags || slot->snap != vq->snap_idx)) {
 		return false;
 	}
-	push_plain(vq, slot, written);
-	vq->n_order--;
+	assert(vq->is_busy[chain->head]);
+	assert(written <= chain->writable_bytes);
+	assert(chain->tail_bytes <= written);
+	push_done(vq, slot, written);
 	return true;
 }
 
@@ -517,20 +497,16 @@ void vq_complete_all(struct vq *vq, struct vq_chain *const *chains,
 	unsigned int n_plain = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		const struct vq_slot *slot =
-			container_of(chains[i], struct vq_slot, chain);
 		uint32_t bytes = written ? written[i] : 0;
 
-		if (complete_plain(vq, slot, bytes)) {
+		if (!vq->is_in_order && complete_plain(vq, chains[i], bytes)) {
 			n_plain++;
 		} else {
 			vq_complete(vq, chains[i], bytes);
 		}
 	}
-	if (vq->is_in_order) {
-		push_done_in_order(vq); /* what waited for these */
-	}
 	vq->snap->n_chains -= n_plain;
+	vq->n_order -= n_plain;
 	vq_count(&vq->counters.n_completed, n_plain);
 	vq->is_starved = vq->is_starved && n == 0;
 }
