@@ -630,6 +630,127 @@ static void test_missing_optional_ops_are_eopnotsupp(void **state)
 	assert_int_equal(vdpa_bind_mm(vdev, 1), 0);
 }
 
+/* ---- optional ops that are there ---- */
+
+static void f_kick_vq_with_data(struct vdpa_device *vdev, uint32_t data)
+{
+	fake_of(vdev)->num = data;
+}
+
+static int f_set_vq_kick_fd(struct vdpa_device *vdev, uint16_t idx, int fd)
+{
+	return fd == 5 && idx == 1 ? 0 : -EBADF;
+}
+
+static int f_get_vq_notification(struct vdpa_device *vdev, uint16_t idx,
+				 struct vdpa_notification_area *ret_area)
+{
+	ret_area->offset = idx * 4096U;
+	return 0;
+}
+
+static int f_get_vq_irq(struct vdpa_device *vdev, uint16_t idx)
+{
+	return 40 + idx;
+}
+
+static int f_set_vq_affinity(struct vdpa_device *vdev, uint16_t idx,
+			     uint64_t cpus)
+{
+	fake_of(vdev)->features = cpus;
+	return 0;
+}
+
+static uint64_t f_get_vq_affinity(struct vdpa_device *vdev, uint16_t idx)
+{
+	return fake_of(vdev)->features;
+}
+
+static int f_suspend(struct vdpa_device *vdev)
+{
+	return -EIO;
+}
+
+static void f_get_iova_range(struct vdpa_device *vdev,
+			     struct vdpa_iova_range *ret_range)
+{
+	ret_range->last = 0xffff;
+}
+
+static int f_bind_mm(struct vdpa_device *vdev, int pid)
+{
+	fake_of(vdev)->num = (uint32_t)pid;
+	return 0;
+}
+
+static void f_unbind_mm(struct vdpa_device *vdev)
+{
+	fake_of(vdev)->num = 0;
+}
+
+static void test_optional_vq_ops_are_called_where_they_are(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_device *vdev = add_device(fx);
+	struct vdpa_notification_area area;
+	uint64_t cpus;
+	uint32_t group;
+
+	fx->fake.ops.kick_vq_with_data = f_kick_vq_with_data;
+	fx->fake.ops.set_vq_kick_fd = f_set_vq_kick_fd;
+	fx->fake.ops.get_vq_notification = f_get_vq_notification;
+	fx->fake.ops.get_vq_irq = f_get_vq_irq;
+	fx->fake.ops.set_vq_affinity = f_set_vq_affinity;
+	fx->fake.ops.get_vq_affinity = f_get_vq_affinity;
+	fx->fake.ops.get_vq_desc_group = f_get_vq_group;
+	/* the index is in the low half, the rest is the device's */
+	assert_int_equal(vdpa_kick_vq_with_data(vdev, 0x70001), 0);
+	assert_int_equal(fx->fake.num, 0x70001);
+	assert_int_equal(vdpa_kick_vq_with_data(vdev, 0x10002), -EINVAL);
+	assert_int_equal(vdpa_set_vq_kick_fd(vdev, 1, 5), 0);
+	assert_int_equal(vdpa_get_vq_notification(vdev, 1, &area), 0);
+	assert_int_equal(area.offset, 4096);
+	assert_int_equal(vdpa_get_vq_irq(vdev, 1), 41);
+	assert_int_equal(vdpa_set_vq_affinity(vdev, 0, 6), 0);
+	assert_int_equal(vdpa_get_vq_affinity(vdev, 0, &cpus), 0);
+	assert_int_equal(cpus, 6);
+	fx->fake.group = 1;
+	assert_int_equal(vdpa_get_vq_desc_group(vdev, 0, &group), 0);
+	assert_int_equal(group, 1);
+	fx->fake.group = 2;
+	assert_int_equal(vdpa_get_vq_desc_group(vdev, 0, &group), -EIO);
+}
+
+static void test_optional_device_ops_are_called_where_they_are(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_device *vdev = add_device(fx);
+	struct vdpa_iova_range range;
+
+	vdpa_get_iova_range(vdev, &range);
+	assert_int_equal(range.first, 0);
+	assert_true(range.last == UINT64_MAX);
+	fx->fake.ops.get_iova_range = f_get_iova_range;
+	fx->fake.ops.suspend = f_suspend;
+	fx->fake.ops.resume = f_suspend;
+	fx->fake.ops.get_generation = f_get_u32;
+	fx->fake.ops.get_vq_num_min = f_get_vq_num_max;
+	fx->fake.ops.bind_mm = f_bind_mm;
+	fx->fake.ops.unbind_mm = f_unbind_mm;
+	vdpa_get_iova_range(vdev, &range);
+	assert_int_equal(range.last, 0xffff);
+	assert_true(vdpa_can_suspend(vdev) && vdpa_can_resume(vdev));
+	assert_int_equal(vdpa_suspend(vdev), -EIO);
+	assert_int_equal(vdpa_resume(vdev), -EIO);
+	assert_int_equal(vdpa_get_generation(vdev), 1);
+	assert_int_equal(vdpa_set_vq_num(vdev, 0, 128), -EINVAL);
+	assert_int_equal(vdpa_set_vq_num(vdev, 0, 256), 0);
+	assert_int_equal(vdpa_bind_mm(vdev, 77), 0);
+	assert_int_equal(fx->fake.num, 77);
+	vdpa_unbind_mm(vdev);
+	assert_int_equal(fx->fake.num, 0);
+}
+
 static void test_group_out_of_range_is_eio(void **state)
 {
 	struct fixture *fx = *state;
@@ -883,6 +1004,8 @@ static const struct CMUnitTest tests[] = {
 	T(test_names_are_unique_in_every_registry),
 	T(test_vq_index_is_checked_by_every_wrapper),
 	T(test_missing_optional_ops_are_eopnotsupp),
+	T(test_optional_vq_ops_are_called_where_they_are),
+	T(test_optional_device_ops_are_called_where_they_are),
 	T(test_group_out_of_range_is_eio),
 	T(test_ring_size_is_bounded),
 	T(test_status_never_loses_a_bit),
