@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * How long the IOTLB takes: one line a figure, the best of several rounds.
+ * How long the IOTLB takes: one line a figure, medians of several rounds.
  *
  * lookup: iotlb_find() of random mapped addresses in a table of so many
- * entries. map, unmap: one change of a table that grows to, or shrinks from,
+ * entries. limit: a binary search of the same addresses in a sorted array of
+ * their first ones, in the same round. map, unmap: one change of a table that grows to, or shrinks from,
  * so many, each entry with a region of its own; order is that of the
  * addresses; snapshot=each takes one after every change and drops the one
  * before, as a running queue does.
@@ -13,8 +14,8 @@
 #include <assert.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "bench.h"
 #include "mem/iotlb.h"
 
 #define N_ROUNDS  5
@@ -47,14 +48,6 @@ static uint64_t rng(void)
 	rng_state ^= rng_state >> 7;
 	rng_state ^= rng_state << 17;
 	return rng_state;
-}
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-	return (uint64_t)ts.tv_sec * 1000000000 + (uint64_t)ts.tv_nsec;
 }
 
 /* The addresses of @n entries, in the order in which they are mapped. */
@@ -100,19 +93,45 @@ static uint64_t *make_targets(unsigned int n_entries)
 static uint64_t time_lookups(const struct iotlb_snap *snap,
 			     const uint64_t *target)
 {
-	uint64_t sum = 0, began_ns = now_ns();
+	uint64_t sum = 0, began_ns = bench_cpu_ns();
 
 	for (unsigned int i = 0; i < N_LOOKUPS; i++) {
 		sum += iotlb_find(snap, target[i % N_TARGETS])->start;
 	}
 	assert(sum > 0);
-	return now_ns() - began_ns;
+	return bench_cpu_ns() - began_ns;
+}
+
+/* The last of @n sorted addresses that is not above @iova. */
+static uint64_t search(const uint64_t *sorted, unsigned int n, uint64_t iova)
+{
+	while (n > 1) {
+		unsigned int half = n / 2;
+
+		sorted = iova >= sorted[half] ? sorted + half : sorted;
+		n -= half;
+	}
+	return *sorted;
+}
+
+static uint64_t time_searches(const uint64_t *sorted, unsigned int n,
+			      const uint64_t *target)
+{
+	uint64_t sum = 0, began_ns = bench_cpu_ns();
+
+	for (unsigned int i = 0; i < N_LOOKUPS; i++) {
+		sum += search(sorted, n, target[i % N_TARGETS]);
+	}
+	bench_must(sum > 0);
+	return bench_cpu_ns() - began_ns;
 }
 
 static void bench_lookup(struct region *const *regions, unsigned int n)
 {
 	uint64_t *iova = make_iovas(n, ORDER_RANDOM);
-	uint64_t *target = make_targets(n), best_ns = UINT64_MAX;
+	uint64_t *sorted = make_iovas(n, ORDER_RISING);
+	double ns[N_ROUNDS], limit_ns[N_ROUNDS];
+	uint64_t *target = make_targets(n);
 	struct iotlb_snap *snap;
 	struct iotlb *tlb;
 
@@ -122,13 +141,16 @@ static void bench_lookup(struct region *const *regions, unsigned int n)
 	}
 	snap = iotlb_snapshot(tlb);
 	for (unsigned int round = 0; round < N_ROUNDS; round++) {
-		best_ns = min_of(best_ns, time_lookups(snap, target));
+		ns[round] = (double)time_lookups(snap, target) / N_LOOKUPS;
+		limit_ns[round] =
+			(double)time_searches(sorted, n, target) / N_LOOKUPS;
 	}
-	printf("bench=iotlb figure=lookup entries=%u ns=%.1f\n", n,
-	       (double)best_ns / N_LOOKUPS);
+	printf("bench=iotlb figure=lookup entries=%u ns=%.1f limit_ns=%.1f\n",
+	       n, bench_median(ns, N_ROUNDS), bench_median(limit_ns, N_ROUNDS));
 	iotlb_snap_unref(snap);
 	iotlb_free(tlb);
 	free(target);
+	free(sorted);
 	free(iova);
 }
 
@@ -149,15 +171,15 @@ static struct times time_changes(struct region *const *regions,
 	struct times ret;
 
 	assert(iotlb_new(N_CHANGES, &tlb) == 0);
-	began_ns = now_ns();
+	began_ns = bench_cpu_ns();
 	for (unsigned int i = 0; i < N_CHANGES; i++) {
 		map_one(tlb, regions[i], iova[i]);
 		if (has_snapshots) {
 			take_snapshot(tlb, &held);
 		}
 	}
-	ret.map_ns = now_ns() - began_ns;
-	began_ns = now_ns();
+	ret.map_ns = bench_cpu_ns() - began_ns;
+	began_ns = bench_cpu_ns();
 	for (unsigned int i = 0; i < N_CHANGES; i++) {
 		int n = iotlb_unmap(tlb, iova[i], iova[i]);
 
@@ -167,7 +189,7 @@ static struct times time_changes(struct region *const *regions,
 			take_snapshot(tlb, &held);
 		}
 	}
-	ret.unmap_ns = now_ns() - began_ns;
+	ret.unmap_ns = bench_cpu_ns() - began_ns;
 	iotlb_snap_unref(held);
 	iotlb_free(tlb);
 	free(iova);
@@ -177,23 +199,23 @@ static struct times time_changes(struct region *const *regions,
 static void bench_changes(struct region *const *regions, enum order order,
 			  bool has_snapshots)
 {
-	struct times best = { UINT64_MAX, UINT64_MAX };
+	double map_us[N_ROUNDS], unmap_us[N_ROUNDS];
 	const char *snapshot = has_snapshots ? "each" : "none";
 
 	for (unsigned int round = 0; round < N_ROUNDS; round++) {
 		struct times t = time_changes(regions, order, has_snapshots);
 
-		best.map_ns = min_of(best.map_ns, t.map_ns);
-		best.unmap_ns = min_of(best.unmap_ns, t.unmap_ns);
+		map_us[round] = (double)t.map_ns / N_CHANGES / 1000;
+		unmap_us[round] = (double)t.unmap_ns / N_CHANGES / 1000;
 	}
 	printf("bench=iotlb figure=map entries=%u order=%s snapshot=%s "
 	       "us=%.3f\n",
 	       N_CHANGES, order_names[order], snapshot,
-	       (double)best.map_ns / N_CHANGES / 1000);
+	       bench_median(map_us, N_ROUNDS));
 	printf("bench=iotlb figure=unmap entries=%u order=%s snapshot=%s "
 	       "us=%.3f\n",
 	       N_CHANGES, order_names[order], snapshot,
-	       (double)best.unmap_ns / N_CHANGES / 1000);
+	       bench_median(unmap_us, N_ROUNDS));
 }
 
 int main(void)

@@ -9,9 +9,9 @@
  * fetched on the receive queue, completed and taken back on both; all in one
  * thread, without a system call. Frames are 64 bytes behind the header of 12.
  *
- * limit: the same copies of the same buffers between two bare rings of 16-byte
- * descriptors, which check, translate and count nothing. It alternates with the
- * device, and ratio is the median of the ratios of neighbours.
+ * limit: the same copies of the same buffers between two bare rings (bare.h).
+ * It alternates with the device, and ratio is the median of the ratios of
+ * neighbours.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -20,6 +20,7 @@
 #include <linux/virtio_ring.h>
 #include <string.h>
 
+#include "bare.h"
 #include "base/util.h"
 #include "bench.h"
 #include "rig.h"
@@ -171,69 +172,6 @@ static void stop(struct bench *b)
 	b->tx.drv = vq_driver_free(b->tx.drv);
 }
 
-/* ---- the limit ---- */
-
-struct bare_desc {
-	uint64_t addr;
-	uint32_t len;
-	uint16_t id;
-	uint16_t flags;
-};
-
-/* Offered by one side, given back by the other: that is all it takes. */
-struct bare_ring {
-	struct bare_desc desc[RING_NUM];
-	char *buffer[RING_NUM];
-	uint16_t at;
-};
-
-static void bare_offer(struct bare_ring *ring, uint16_t from, uint32_t len)
-{
-	for (unsigned int i = 0; i < BURST; i++) {
-		struct bare_desc *d = &ring->desc[(from + i) % RING_NUM];
-
-		d->addr = (uintptr_t)ring->buffer[(from + i) % RING_NUM];
-		d->len = len;
-		__atomic_store_n(&d->flags, 1, __ATOMIC_RELEASE);
-	}
-}
-
-static void bare_loop_back(struct bare_ring *rx, struct bare_ring *tx)
-{
-	for (unsigned int i = 0; i < BURST; i++) {
-		struct bare_desc *in = &tx->desc[(tx->at + i) % RING_NUM];
-		struct bare_desc *out = &rx->desc[(rx->at + i) % RING_NUM];
-
-		bench_must(__atomic_load_n(&in->flags, __ATOMIC_ACQUIRE) == 1);
-		bench_must(__atomic_load_n(&out->flags, __ATOMIC_ACQUIRE) == 1);
-		memcpy((void *)(uintptr_t)out->addr,
-		       (const void *)(uintptr_t)in->addr, in->len);
-		out->len = in->len;
-		__atomic_store_n(&in->flags, 2, __ATOMIC_RELEASE);
-		__atomic_store_n(&out->flags, 2, __ATOMIC_RELEASE);
-	}
-}
-
-static double limit_mpps(struct bench *b)
-{
-	static struct bare_ring rx, tx;
-	uint64_t began_ns;
-
-	for (unsigned int i = 0; i < RING_NUM; i++) {
-		rx.buffer[i] = b->rig.mem + i * STRIDE;
-		tx.buffer[i] = b->rig.mem + (RING_NUM + i) * STRIDE;
-	}
-	began_ns = bench_cpu_ns();
-	for (unsigned int n = 0; n < N_FRAMES; n += BURST) {
-		bare_offer(&rx, rx.at, BUFFER_BYTES);
-		bare_offer(&tx, tx.at, HDR_BYTES + FRAME_BYTES);
-		bare_loop_back(&rx, &tx);
-		rx.at = (uint16_t)(rx.at + BURST);
-		tx.at = (uint16_t)(tx.at + BURST);
-	}
-	return N_FRAMES * 1e3 / (double)(bench_cpu_ns() - began_ns);
-}
-
 /* ---- figures ---- */
 
 static void run_frames(struct bench *b, uint64_t n)
@@ -261,7 +199,8 @@ static void measure(struct bench *b, const struct variant *v, unsigned int n)
 	double mpps[N_REPEATS], limit[N_REPEATS], ratio[N_REPEATS];
 
 	for (unsigned int i = 0; i < n; i++) {
-		limit[i] = limit_mpps(b);
+		limit[i] = bare_mpps(b->rig.mem, STRIDE,
+				     HDR_BYTES + FRAME_BYTES, N_FRAMES);
 		mpps[i] = device_mpps(b, v->features);
 		ratio[i] = mpps[i] / limit[i];
 	}

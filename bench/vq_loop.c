@@ -5,8 +5,9 @@
  * of the receive queue, the driver takes it from there and checks it. All of
  * vq/ is in the figure, both sides, and the copy; no notification is.
  *
- * One line a figure: vq_loop.<variant>.mpps <millions of frames a second>,
- * the best of several rounds. vq_loop [variant...] runs only those.
+ * One line a figure, medians of several rounds in CPU time. limit: the same
+ * copies between two bare rings (bare.h), in turn with the rounds; ratio is the
+ * median of those of neighbours. vq_loop [variant...] runs only those.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -17,8 +18,9 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <time.h>
 
+#include "bare.h"
+#include "bench.h"
 #include "mem/iotlb.h"
 #include "vq/vq.h"
 #include "vq/vq_driver.h"
@@ -28,7 +30,7 @@
 #define FRAME_BYTES  64
 #define HEADER_BYTES 12
 #define STRIDE	     2304 /* as DPDK's buffers, not of a power of two */
-#define N_FRAMES     2000000
+#define N_FRAMES     1000000
 #define N_ROUNDS     5
 #define RING_IOVA    0x100000ULL
 #define BUF_IOVA     0x10000000ULL
@@ -79,14 +81,6 @@ struct bench {
 	unsigned int n_tx_free;
 	unsigned int n_calls;
 };
-
-static double now_s(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-	return (double)ts.tv_sec + (double)ts.tv_nsec / 1e9;
-}
 
 static void check(bool is_ok, const char *what)
 {
@@ -242,24 +236,35 @@ static void driver_receive(struct bench *b)
 	}
 }
 
+/* Buffers of the limit. */
+static char limit_mem[512 * STRIDE] __attribute__((aligned(64)));
+
 static void bench_run(const struct variant *v)
 {
 	struct bench *b = bench_new(v);
-	double best = 0;
+	double mpps[N_ROUNDS], limit[N_ROUNDS], ratio[N_ROUNDS];
 
 	for (unsigned int round = 0; round < N_ROUNDS; round++) {
-		uint64_t n_before = b->n_got;
-		double began = now_s();
+		uint64_t n_before = b->n_got, began_ns;
+
+		limit[round] =
+			bare_mpps(limit_mem, STRIDE, FRAME_BYTES, N_FRAMES);
+		began_ns = bench_cpu_ns();
 
 		while (b->n_got - n_before < N_FRAMES) {
 			driver_send(b);
 			device_forward(b);
 			driver_receive(b);
 		}
-		best = max_of(best, (double)(b->n_got - n_before) /
-					    (now_s() - began));
+		mpps[round] = (double)(b->n_got - n_before) * 1e3 /
+			      (double)(bench_cpu_ns() - began_ns);
+		ratio[round] = mpps[round] / limit[round];
 	}
-	printf("vq_loop.%s.mpps %.1f\n", v->name, best / 1e6);
+	printf("bench=vq_loop figure=loopback variant=%s mpps=%.2f "
+	       "limit_mpps=%.2f ratio=%.3f\n",
+	       v->name, bench_median(mpps, N_ROUNDS),
+	       bench_median(limit, N_ROUNDS), bench_median(ratio, N_ROUNDS));
+	(void)fflush(stdout);
 	bench_free(b);
 }
 
