@@ -228,6 +228,10 @@ static void test_every_chain_may_have_its_own_snapshot(void **state)
 		}
 		iotlb_unmap(rig->tlb, IOVA, IOVA + 0xfffff);
 		rig_set_snap(rig);
+		rig_map(rig, IOVA, &rig->buf, 0, 1, REGION_OWN, MEM_PERM_RW);
+		rig_set_snap(rig);
+		rig_unmap(rig, IOVA);
+		rig_set_snap(rig);
 		for (unsigned int i = 0; i < rig->num; i++) {
 			struct vq_used used;
 

@@ -328,12 +328,12 @@ void vq_set_snap(struct vq *vq, struct iotlb_snap *snap)
 	if (!vq->is_started || old->snap == snap) {
 		return;
 	}
-	snap_push(vq, snap);
 	if (old->n_chains == 0) {
 		snap_drop(vq, old);
 	} else {
 		vq->n_old_snaps++;
 	}
+	snap_push(vq, snap);
 	vq_resolve(vq);
 }
 
