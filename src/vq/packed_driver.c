@@ -67,19 +67,9 @@ static void fill_table(struct shm_desc_ring *table,
 	}
 }
 
-static void put_chain(struct vq_driver *drv,
-		      const struct vq_driver_chain *chain, uint16_t id)
+static void put_direct(struct vq_driver *drv,
+		       const struct vq_driver_chain *chain, uint16_t id)
 {
-	if (chain->is_indirect) {
-		struct vq_sg sg = {
-			.iova = vq_driver_table_iova(drv, id),
-			.len = chain->n * SHM_DESC_SIZE,
-		};
-
-		fill_table(vq_driver_table(drv, id), chain);
-		put_desc(drv, &sg, id, VRING_DESC_F_INDIRECT);
-		return;
-	}
 	for (unsigned int i = 0; i < chain->n; i++) {
 		unsigned int flags = i < chain->n_readable ? 0
 							   : VRING_DESC_F_WRITE;
@@ -91,29 +81,52 @@ static void put_chain(struct vq_driver *drv,
 	}
 }
 
-int packed_driver_add(struct vq_driver *drv, const struct vq_sg *sg,
-		      unsigned int n_readable, unsigned int n_writable,
-		      void *cookie)
+static __attribute__((noinline)) int
+add_chain(struct vq_driver *drv, const struct vq_sg *sg,
+	  unsigned int n_readable, unsigned int n_writable, void *cookie)
 {
 	struct vq_driver_chain chain = {
 		.sg = sg,
 		.n = n_readable + n_writable,
 		.n_readable = n_readable,
 	};
-	uint16_t id = drv->free_head;
 	int rc = vq_driver_check(drv, &chain);
+	uint16_t id = drv->free_head;
 
 	if (unlikely(rc < 0)) {
 		return rc;
 	}
 	drv->free_head = drv->next[id];
-	if (likely(chain.n == 1)) {
-		put_desc(drv, chain.sg, id,
-			 chain.n_readable ? 0 : VRING_DESC_F_WRITE);
+	if (chain.is_indirect) {
+		struct vq_sg table = {
+			.iova = vq_driver_table_iova(drv, id),
+			.len = chain.n * SHM_DESC_SIZE,
+		};
+
+		fill_table(vq_driver_table(drv, id), &chain);
+		put_desc(drv, &table, id, VRING_DESC_F_INDIRECT);
 	} else {
-		put_chain(drv, &chain, id);
+		put_direct(drv, &chain, id);
 	}
-	vq_driver_added(drv, id, &chain, cookie);
+	vq_driver_added(drv, id, chain.n_descs, chain.writable_bytes, cookie);
+	return 0;
+}
+
+int packed_driver_add(struct vq_driver *drv, const struct vq_sg *sg,
+		      unsigned int n_readable, unsigned int n_writable,
+		      void *cookie)
+{
+	uint16_t id = drv->free_head;
+
+	if (unlikely(n_readable + n_writable != 1)) {
+		return add_chain(drv, sg, n_readable, n_writable, cookie);
+	}
+	if (unlikely(drv->n_free == 0)) {
+		return -ENOSPC;
+	}
+	drv->free_head = drv->next[id];
+	put_desc(drv, sg, id, n_writable ? VRING_DESC_F_WRITE : 0);
+	vq_driver_added(drv, id, 1, n_writable ? sg->len : 0, cookie);
 	return 0;
 }
 
@@ -140,14 +153,15 @@ bool packed_driver_publish(struct vq_driver *drv)
 			   (uint16_t)(drv->avail_idx - drv->n_added));
 }
 
-_hot_ int peek(struct vq_driver *drv, struct vq_driver_elem *ret)
+_hot_ int peek(struct vq_driver *drv, struct vq_driver_pos pos,
+	       struct vq_driver_elem *ret)
 {
 	/* [packed-used], pairs with packed.c */
-	uint64_t meta = shm_load_acq64(&desc_at(drv, drv->used_idx)->meta);
+	uint64_t meta = shm_load_acq64(&desc_at(drv, pos.idx)->meta);
 	uint16_t flags = shm_packed_flags(meta);
 
-	if (!!(flags & FLAG_AVAIL) != drv->used_wrap ||
-	    !!(flags & FLAG_USED) != drv->used_wrap) {
+	if (!!(flags & FLAG_AVAIL) != pos.wrap ||
+	    !!(flags & FLAG_USED) != pos.wrap) {
 		return 0;
 	}
 	ret->id = shm_packed_id(meta);
@@ -155,9 +169,10 @@ _hot_ int peek(struct vq_driver *drv, struct vq_driver_elem *ret)
 	return 1;
 }
 
-_hot_ void release(struct vq_driver *drv, uint16_t id)
+_hot_ void release(struct vq_driver *drv, struct vq_driver_pos *pos,
+		   uint16_t id)
 {
-	step(drv, &drv->used_idx, &drv->used_wrap, drv->bufs[id].n_descs);
+	step(drv, &pos->idx, &pos->wrap, drv->bufs[id].n_descs);
 	drv->next[id] = drv->free_head;
 	drv->free_head = id;
 }
@@ -165,14 +180,18 @@ _hot_ void release(struct vq_driver *drv, uint16_t id)
 int packed_driver_get(struct vq_driver *drv, struct vq_used *ret_used,
 		      unsigned int max)
 {
-	return vq_driver_get_burst(drv, ret_used, max, peek, release);
+	return unlikely(drv->is_in_order)
+		       ? vq_driver_get_burst(drv, ret_used, max, true, peek,
+					     release)
+		       : vq_driver_get_burst(drv, ret_used, max, false, peek,
+					     release);
 }
 
 bool packed_driver_has_used(struct vq_driver *drv)
 {
 	struct vq_driver_elem elem;
 
-	return peek(drv, &elem) != 0;
+	return peek(drv, drv->used, &elem) != 0;
 }
 
 void packed_driver_set_call(struct vq_driver *drv, bool is_enabled)
@@ -181,8 +200,8 @@ void packed_driver_set_call(struct vq_driver *drv, bool is_enabled)
 	uint16_t off_wrap = 0;
 
 	if (is_enabled && drv->has_event_idx) {
-		off_wrap = (uint16_t)(drv->used_idx |
-				      (drv->used_wrap ? EVENT_WRAP : 0));
+		off_wrap = (uint16_t)(drv->used.idx |
+				      (drv->used.wrap ? EVENT_WRAP : 0));
 		flags = VRING_PACKED_EVENT_FLAG_DESC;
 	} else if (is_enabled) {
 		flags = VRING_PACKED_EVENT_FLAG_ENABLE;

@@ -87,45 +87,55 @@ static uint16_t add_direct(struct vq_driver *drv,
 	return head;
 }
 
-/* The usual frame. */
-_hot_ uint16_t add_single(struct vq_driver *drv,
-			  const struct vq_driver_chain *chain)
+_hot_ void put_avail(struct vq_driver *drv, uint16_t head)
 {
-	uint16_t head = drv->free_head;
+	uint16_t at = ring_off(drv, drv->avail_idx);
 
-	store_desc((struct shm_desc_ring *)drv->desc + head, chain->sg,
-		   chain->n_readable ? 0 : VRING_DESC_F_WRITE, 0);
-	drv->free_head = drv->next[head];
-	drv->bufs[head].last = head;
-	return head;
+	shm_store16(avail16(drv, AVAIL_RING + 2U * at), head);
+	drv->avail_idx++;
+	drv->n_added++;
 }
 
-int split_driver_add(struct vq_driver *drv, const struct vq_sg *sg,
-		     unsigned int n_readable, unsigned int n_writable,
-		     void *cookie)
+static __attribute__((noinline)) int
+add_chain(struct vq_driver *drv, const struct vq_sg *sg,
+	  unsigned int n_readable, unsigned int n_writable, void *cookie)
 {
 	struct vq_driver_chain chain = {
 		.sg = sg,
 		.n = n_readable + n_writable,
 		.n_readable = n_readable,
 	};
-	uint16_t at = ring_off(drv, drv->avail_idx);
 	int rc = vq_driver_check(drv, &chain);
 	uint16_t head;
 
 	if (unlikely(rc < 0)) {
 		return rc;
 	}
-	if (likely(chain.n == 1)) {
-		head = add_single(drv, &chain);
-	} else {
-		head = chain.is_indirect ? add_indirect(drv, &chain)
-					 : add_direct(drv, &chain);
+	head = chain.is_indirect ? add_indirect(drv, &chain)
+				 : add_direct(drv, &chain);
+	put_avail(drv, head);
+	vq_driver_added(drv, head, chain.n_descs, chain.writable_bytes, cookie);
+	return 0;
+}
+
+int split_driver_add(struct vq_driver *drv, const struct vq_sg *sg,
+		     unsigned int n_readable, unsigned int n_writable,
+		     void *cookie)
+{
+	uint16_t head = drv->free_head;
+
+	if (unlikely(n_readable + n_writable != 1)) {
+		return add_chain(drv, sg, n_readable, n_writable, cookie);
 	}
-	shm_store16(avail16(drv, AVAIL_RING + 2U * at), head);
-	drv->avail_idx++;
-	drv->n_added++;
-	vq_driver_added(drv, head, &chain, cookie);
+	if (unlikely(drv->n_free == 0)) {
+		return -ENOSPC;
+	}
+	store_desc((struct shm_desc_ring *)drv->desc + head, sg,
+		   n_writable ? VRING_DESC_F_WRITE : 0, 0);
+	drv->free_head = drv->next[head];
+	drv->bufs[head].last = head;
+	put_avail(drv, head);
+	vq_driver_added(drv, head, 1, n_writable ? sg->len : 0, cookie);
 	return 0;
 }
 
@@ -146,19 +156,19 @@ bool split_driver_publish(struct vq_driver *drv)
 		drv->avail_idx, old_idx);
 }
 
-_hot_ int peek(struct vq_driver *drv, struct vq_driver_elem *ret)
+_hot_ int peek(struct vq_driver *drv, struct vq_driver_pos pos,
+	       struct vq_driver_elem *ret)
 {
-	uint16_t at = ring_off(drv, drv->used_idx);
+	uint16_t at = ring_off(drv, pos.idx);
 	const __le32 *elem;
 
-	if (drv->used_seen == drv->used_idx) {
+	if (drv->used_seen == pos.idx) {
 		/* [used-idx], pairs with split.c */
 		drv->used_seen = shm_load_acq16(used16(drv, USED_IDX));
-		if (drv->used_seen == drv->used_idx) {
+		if (drv->used_seen == pos.idx) {
 			return 0;
 		}
-		if ((uint16_t)(drv->used_seen - drv->used_idx) >
-		    drv->n_in_flight) {
+		if ((uint16_t)(drv->used_seen - pos.idx) > drv->n_in_flight) {
 			return -EPROTO;
 		}
 	}
@@ -169,34 +179,32 @@ _hot_ int peek(struct vq_driver *drv, struct vq_driver_elem *ret)
 	return 1;
 }
 
-_hot_ void release(struct vq_driver *drv, uint16_t id)
+/* In order, the descriptors behind the free ones come free: nothing to do. */
+_hot_ void release(struct vq_driver *drv, struct vq_driver_pos *pos,
+		   uint16_t id)
 {
-	uint16_t last = drv->bufs[id].last;
-
-	drv->used_idx++;
-	if (drv->is_in_order && drv->n_free > 0) {
-		drv->next[drv->free_tail] = id;
-		drv->free_tail = last;
-		return;
+	pos->idx++;
+	if (!drv->is_in_order) {
+		drv->next[drv->bufs[id].last] = drv->free_head;
+		drv->free_head = id;
 	}
-	if (drv->n_free == 0) {
-		drv->free_tail = last;
-	}
-	drv->next[last] = drv->free_head;
-	drv->free_head = id;
 }
 
 int split_driver_get(struct vq_driver *drv, struct vq_used *ret_used,
 		     unsigned int max)
 {
-	return vq_driver_get_burst(drv, ret_used, max, peek, release);
+	return unlikely(drv->is_in_order)
+		       ? vq_driver_get_burst(drv, ret_used, max, true, peek,
+					     release)
+		       : vq_driver_get_burst(drv, ret_used, max, false, peek,
+					     release);
 }
 
 bool split_driver_has_used(struct vq_driver *drv)
 {
 	struct vq_driver_elem elem;
 
-	return peek(drv, &elem) != 0;
+	return peek(drv, drv->used, &elem) != 0;
 }
 
 void split_driver_set_call(struct vq_driver *drv, bool is_enabled)
@@ -204,7 +212,7 @@ void split_driver_set_call(struct vq_driver *drv, bool is_enabled)
 	if (drv->has_event_idx) {
 		/* An event that lies behind is as good as "no". */
 		shm_store16(avail16(drv, AVAIL_RING + 2U * drv->num),
-			    (uint16_t)(drv->used_idx - !is_enabled));
+			    (uint16_t)(drv->used.idx - !is_enabled));
 		return;
 	}
 	shm_store16(avail16(drv, AVAIL_FLAGS),

@@ -111,8 +111,8 @@ static void forget_chains(struct vq *vq)
 	}
 	vq->order_head = 0;
 	vq->order_tail = 0;
-	vq->n_order = 0;
 	vq->n_done = 0;
+	vq->n_held = 0;
 	vq->n_unpublished = 0;
 	vq->n_unpublished_descs = 0;
 	vq->is_starved = false;
@@ -182,11 +182,10 @@ static void snap_push(struct vq *vq, struct iotlb_snap *snap)
 {
 	struct vq_snap *ref = vq->free_snap;
 
-	/* Each but the newest has a chain in flight: num + 1 suffice. */
+	/* Each older one has a chain in flight, so num + 1 suffice. */
 	assert(ref);
 	vq->free_snap = ref->next_free;
 	ref->snap = iotlb_snap_ref(snap);
-	ref->n_chains = 0;
 	vq->snap = ref;
 	vq->snap_idx = (uint16_t)(ref - vq->snaps);
 }
@@ -198,15 +197,19 @@ static void snap_drop(struct vq *vq, struct vq_snap *ref)
 	vq->free_snap = ref;
 }
 
-/* A chain does not need its snapshot any more. */
-_hot_ void snap_put(struct vq *vq, uint16_t snap_idx)
+/* A chain of an older snapshot does not need it any more. */
+static _cold_ void snap_put(struct vq *vq, struct vq_snap *ref)
 {
-	struct vq_snap *ref = &vq->snaps[snap_idx];
-
-	ref->n_chains--;
-	if (unlikely(ref != vq->snap && ref->n_chains == 0)) {
-		vq->n_old_snaps--;
+	vq->n_old_chains--;
+	if (--ref->n_chains == 0) {
 		snap_drop(vq, ref);
+	}
+}
+
+_hot_ void slot_put_snap(struct vq *vq, const struct vq_slot *slot)
+{
+	if (unlikely(slot->snap != vq->snap_idx)) {
+		snap_put(vq, &vq->snaps[slot->snap]);
 	}
 }
 
@@ -214,7 +217,7 @@ static void snaps_reset(struct vq *vq)
 {
 	vq->free_snap = NULL;
 	vq->snap = NULL;
-	vq->n_old_snaps = 0;
+	vq->n_old_chains = 0;
 	for (unsigned int i = 0; i <= vq->num; i++) {
 		vq->snaps[i].next_free = vq->free_snap;
 		vq->free_snap = &vq->snaps[i];
@@ -298,7 +301,7 @@ void vq_stop(struct vq *vq)
 	forget_chains(vq);
 	vq_bounce_free_all(vq);
 	vq->snap = NULL;
-	vq->n_old_snaps = 0;
+	vq->n_old_chains = 0;
 	vq->is_started = false;
 }
 
@@ -324,22 +327,25 @@ void vq_get_state(const struct vq *vq, struct vq_state *ret)
 void vq_set_snap(struct vq *vq, struct iotlb_snap *snap)
 {
 	struct vq_snap *old = vq->snap;
+	uint32_t n;
 
 	if (!vq->is_started || old->snap == snap) {
 		return;
 	}
-	if (old->n_chains == 0) {
+	/* All that is not completed is of this one or of those before. */
+	n = vq_n_order(vq) - vq->n_held - vq->n_old_chains;
+	if (n == 0) {
 		snap_drop(vq, old);
-	} else {
-		vq->n_old_snaps++;
 	}
+	old->n_chains = n;
+	vq->n_old_chains += n;
 	snap_push(vq, snap);
 	vq_resolve(vq);
 }
 
 bool vq_has_old_chains(const struct vq *vq)
 {
-	return vq->n_old_snaps > 0;
+	return vq->n_old_chains > 0;
 }
 
 /* Why a burst ended early, as vq_fetch() says it. */
@@ -368,8 +374,6 @@ int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max)
 	}
 	n = vq->is_packed ? packed_fetch(vq, ret_chains, max, &rc)
 			  : split_fetch(vq, ret_chains, max, &rc);
-	vq->snap->n_chains += n;
-	vq->n_order += n;
 	vq->n_unpublished += n;
 	vq_count(&vq->counters.n_chains, n);
 	vq->is_starved = false;
@@ -388,7 +392,7 @@ static void unfetch_one(struct vq *vq)
 	assert(!(slot->flags & SLOT_IS_DONE));
 	vq->is_busy[head] = false;
 	walk_release(vq, slot);
-	snap_put(vq, slot->snap);
+	slot_put_snap(vq, slot);
 	if (slot->chain.is_faulty) {
 		vq_count(&vq->counters.n_faults, (uint64_t)-1);
 	}
@@ -403,11 +407,10 @@ static void unfetch_one(struct vq *vq)
 
 void vq_unfetch(struct vq *vq, unsigned int n)
 {
-	assert(n <= vq->n_order);
+	assert(n <= vq_n_order(vq));
 	for (unsigned int i = 0; i < n; i++) {
 		unfetch_one(vq);
 	}
-	vq->n_order -= n;
 	vq->n_unpublished -= n;
 	vq_count(&vq->counters.n_chains, -(uint64_t)n);
 	vq->is_starved = false;
@@ -426,7 +429,7 @@ _hot_ void push_done(struct vq *vq, const struct vq_slot *slot,
 /* Puts the oldest chains on the done list as far as they are completed. */
 static void push_done_in_order(struct vq *vq)
 {
-	while (vq->n_order) {
+	while (vq_n_order(vq)) {
 		struct vq_slot *slot = &vq->slots[vq->order[vq->order_head]];
 
 		if (!(slot->flags & SLOT_IS_DONE)) {
@@ -434,7 +437,7 @@ static void push_done_in_order(struct vq *vq)
 		}
 		slot->flags = 0;
 		push_done(vq, slot, slot->written);
-		vq->n_order--;
+		vq->n_held--;
 		vq->order_head++;
 		if (vq->order_head == vq->num) {
 			vq->order_head = 0;
@@ -442,73 +445,54 @@ static void push_done_in_order(struct vq *vq)
 	}
 }
 
-static _cold_ uint32_t complete_slot(struct vq *vq, struct vq_slot *slot,
-				     uint32_t written)
+/* Has a block or copies, or an older snapshot, or must wait its turn. */
+static __attribute__((noinline)) void
+complete_odd(struct vq *vq, struct vq_slot *slot, uint32_t written)
 {
-	if (slot->flags & SLOT_HAS_COPIES) {
-		written = vq_bounce_out(vq, slot, written);
+	if (slot->flags) {
+		if (slot->flags & SLOT_HAS_COPIES) {
+			written = vq_bounce_out(vq, slot, written);
+		}
+		walk_release(vq, slot);
+		vq->is_starved = false;
 	}
-	walk_release(vq, slot);
-	return written;
-}
-
-void vq_complete(struct vq *vq, struct vq_chain *chain, uint32_t written)
-{
-	struct vq_slot *slot = container_of(chain, struct vq_slot, chain);
-
-	assert(vq->is_busy[chain->head]);
-	assert(written <= chain->writable_bytes);
-	assert(chain->tail_bytes <= written);
-	if (unlikely(slot->flags)) {
-		written = complete_slot(vq, slot, written);
-	}
-	snap_put(vq, slot->snap);
-	vq->is_starved = false;
-	vq_count(&vq->counters.n_completed, 1);
+	slot_put_snap(vq, slot);
 	if (!vq->is_in_order) {
-		vq->n_order--;
 		push_done(vq, slot, written);
 		return;
 	}
 	slot->written = written;
 	slot->flags = SLOT_IS_DONE;
+	vq->n_held++;
 	push_done_in_order(vq);
 }
 
-/* Return: false: it needs more than a place on the done list. */
-_hot_ bool complete_plain(struct vq *vq, struct vq_chain *chain,
-			  uint32_t written)
+_hot_ void complete_one(struct vq *vq, struct vq_chain *chain, uint32_t written)
 {
 	struct vq_slot *slot = container_of(chain, struct vq_slot, chain);
 
-	if (unlikely(slot->flags || slot->snap != vq->snap_idx)) {
-		return false;
-	}
 	assert(vq->is_busy[chain->head]);
 	assert(written <= chain->writable_bytes);
 	assert(chain->tail_bytes <= written);
-	push_done(vq, slot, written);
-	return true;
+	if (unlikely(slot->flags || slot->snap != vq->snap_idx ||
+		     vq->is_in_order)) {
+		complete_odd(vq, slot, written);
+	} else {
+		push_done(vq, slot, written);
+	}
+}
+
+void vq_complete(struct vq *vq, struct vq_chain *chain, uint32_t written)
+{
+	complete_one(vq, chain, written);
 }
 
 void vq_complete_all(struct vq *vq, struct vq_chain *const *chains,
 		     const uint32_t *written, unsigned int n)
 {
-	unsigned int n_plain = 0;
-
 	for (unsigned int i = 0; i < n; i++) {
-		uint32_t bytes = written ? written[i] : 0;
-
-		if (!vq->is_in_order && complete_plain(vq, chains[i], bytes)) {
-			n_plain++;
-		} else {
-			vq_complete(vq, chains[i], bytes);
-		}
+		complete_one(vq, chains[i], written ? written[i] : 0);
 	}
-	vq->snap->n_chains -= n_plain;
-	vq->n_order -= n_plain;
-	vq_count(&vq->counters.n_completed, n_plain);
-	vq->is_starved = vq->is_starved && n == 0;
 }
 
 /* The heads on the done list are the driver's again. */
@@ -520,9 +504,11 @@ static void retire_done(struct vq *vq)
 		vq->is_busy[vq->done[i].id] = false;
 		n_descs += vq->done[i].n_descs;
 	}
+	vq_count(&vq->counters.n_completed, vq->n_done);
 	vq->n_unpublished -= vq->n_done;
 	vq->n_unpublished_descs -= n_descs;
 	vq->n_done = 0;
+	vq->is_starved = false;
 }
 
 bool vq_publish(struct vq *vq)
@@ -597,7 +583,7 @@ bool vq_is_starved(const struct vq *vq)
 
 unsigned int vq_n_in_flight(const struct vq *vq)
 {
-	return vq->is_in_order ? vq->n_unpublished : vq->n_order;
+	return vq->is_in_order ? vq->n_unpublished : vq_n_order(vq);
 }
 
 enum vq_break vq_broken(const struct vq *vq)

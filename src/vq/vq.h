@@ -131,7 +131,7 @@ const char *vq_break_name(enum vq_break why);
 /* Written by the owner worker, read by any thread with relaxed loads. */
 struct vq_counters {
 	uint64_t n_chains;
-	uint64_t n_completed;
+	uint64_t n_completed; /* and published */
 	uint64_t n_calls; /* vq_publish() said yes */
 	uint64_t n_calls_saved; /* something published, no call wanted */
 	uint64_t n_faults; /* chains with a hole */

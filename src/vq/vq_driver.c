@@ -43,7 +43,9 @@ static int driver_alloc(struct vq_driver *drv, uint16_t num)
 	drv->bufs = calloc(num, sizeof(*drv->bufs));
 	drv->next = calloc(num, sizeof(*drv->next));
 	drv->order = calloc(num, sizeof(*drv->order));
-	return drv->bufs && drv->next && drv->order ? 0 : -ENOMEM;
+	drv->order_idx = calloc(num, sizeof(*drv->order_idx));
+	return drv->bufs && drv->next && drv->order && drv->order_idx ? 0
+								      : -ENOMEM;
 }
 
 int vq_driver_new(uint16_t num, uint64_t features, void *va, uint64_t iova,
@@ -77,9 +79,8 @@ int vq_driver_new(uint16_t num, uint64_t features, void *va, uint64_t iova,
 	drv->has_event_idx = has_bit(features, VIRTIO_RING_F_EVENT_IDX);
 	drv->is_in_order = has_bit(features, VIRTIO_F_IN_ORDER);
 	drv->avail_wrap = true;
-	drv->used_wrap = true;
+	drv->used.wrap = true;
 	drv->n_free = num;
-	drv->free_tail = (uint16_t)(num - 1);
 	for (unsigned int i = 0; i < num; i++) {
 		drv->next[i] = (uint16_t)((i + 1) % num);
 	}
@@ -93,6 +94,7 @@ struct vq_driver *vq_driver_free(struct vq_driver *drv)
 		free(drv->bufs);
 		free(drv->next);
 		free(drv->order);
+		free(drv->order_idx);
 		free(drv);
 	}
 	return NULL;
@@ -131,19 +133,19 @@ bool vq_driver_publish(struct vq_driver *drv)
 /* Buffers in flight that are older than @id. */
 static unsigned int n_older(const struct vq_driver *drv, uint16_t id)
 {
-	unsigned int at = drv->bufs[id].order_idx;
+	unsigned int at = drv->order_idx[id];
 
 	return at >= drv->order_head ? at - drv->order_head
 				     : at + drv->num - drv->order_head;
 }
 
 /* In-order: all in flight up to @elem were used. Return: 0; -EPROTO */
-int vq_driver_begin_batch(struct vq_driver *drv,
+int vq_driver_begin_batch(struct vq_driver *drv, struct vq_driver_pos pos,
 			  const struct vq_driver_elem *elem)
 {
 	unsigned int n = n_older(drv, (uint16_t)elem->id) + 1;
 
-	if (!drv->is_packed && n > (uint16_t)(drv->used_seen - drv->used_idx)) {
+	if (!drv->is_packed && n > (uint16_t)(drv->used_seen - pos.idx)) {
 		return -EPROTO;
 	}
 	drv->n_batch = (uint16_t)n;

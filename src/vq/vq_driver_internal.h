@@ -10,8 +10,8 @@
  * (split: head descriptor).
  *
  * Free ids (split: descriptors, packed: buffer ids) are a list in next[]. What
- * was freed last is used next, since it is in the cache; with IN_ORDER what
- * was freed first, since the ring has to be used round.
+ * was freed last is used next, since it is in the cache. Split rings with
+ * IN_ORDER have to be used round: there next[] is a ring that never changes.
  *
  * With IN_ORDER the device may name only the last of several used buffers.
  * Those before it count as written in full.
@@ -34,13 +34,19 @@ struct vq_driver_buf {
 	uint32_t writable_bytes;
 	uint16_t n_descs; /* ring descriptors that it takes */
 	uint16_t last; /* split: its last descriptor */
-	uint16_t order_idx; /* in-order: position in order[] */
+};
+
+/* Where the driver stands in the used part of the ring. */
+struct vq_driver_pos {
+	uint16_t idx; /* packed: a position */
+	bool wrap; /* packed */
 };
 
 struct vq_driver {
 	struct vq_driver_buf *bufs; /* by id */
 	uint16_t *next; /* free list */
 	uint16_t *order; /* in-order: ids in flight, ring-wise */
+	uint16_t *order_idx; /* in-order: by id, its place in order[] */
 	char *desc;
 	char *driver_area;
 	char *device_area;
@@ -51,15 +57,13 @@ struct vq_driver {
 	uint32_t n_in_flight;
 	uint32_t n_added; /* not published; packed: descriptors */
 	uint16_t free_head;
-	uint16_t free_tail;
 	uint16_t avail_idx; /* next to fill; packed: a position */
-	uint16_t used_idx; /* next to look at; packed: a position */
+	struct vq_driver_pos used; /* next to look at */
 	uint16_t used_seen; /* split: device's index, last we looked */
 	uint16_t detach_idx;
 	uint16_t first_idx; /* packed: first of what is not published */
 	uint64_t first_meta; /* packed: what goes there when it is */
 	bool avail_wrap;
-	bool used_wrap;
 	bool is_broken;
 
 	/* in-order: a batch that the device named by its last id */
@@ -115,12 +119,6 @@ _hot_ int vq_driver_check(const struct vq_driver *drv,
 {
 	uint64_t total = 0, writable = 0;
 
-	if (likely(chain->n == 1)) {
-		chain->writable_bytes = chain->n_readable ? 0 : chain->sg->len;
-		chain->is_indirect = false;
-		chain->n_descs = 1;
-		return unlikely(drv->n_free == 0) ? -ENOSPC : 0;
-	}
 	if (unlikely(chain->n == 0 || chain->n > drv->num)) {
 		return -EINVAL;
 	}
@@ -143,35 +141,38 @@ _hot_ void vq_driver_order_step(const struct vq_driver *drv, uint16_t *at)
 	*at = (uint16_t)(*at + 1 == drv->num ? 0 : *at + 1);
 }
 
-/* The descriptors of @chain are written: it is in flight as @id. */
+/* The descriptors are written: the buffer is in flight as @id. */
 _hot_ void vq_driver_added(struct vq_driver *drv, uint16_t id,
-			   const struct vq_driver_chain *chain, void *cookie)
+			   unsigned int n_descs, uint32_t writable_bytes,
+			   void *cookie)
 {
 	struct vq_driver_buf *buf = &drv->bufs[id];
 
 	buf->cookie = cookie;
-	buf->writable_bytes = chain->writable_bytes;
-	buf->n_descs = (uint16_t)chain->n_descs;
-	drv->n_free -= chain->n_descs;
+	buf->writable_bytes = writable_bytes;
+	buf->n_descs = (uint16_t)n_descs;
+	drv->n_free -= n_descs;
 	drv->n_in_flight++;
 	if (drv->is_in_order) {
 		drv->order[drv->order_tail] = id;
-		buf->order_idx = drv->order_tail;
+		drv->order_idx[id] = drv->order_tail;
 		vq_driver_order_step(drv, &drv->order_tail);
 	}
 }
 
-/* The next used buffer of the ring. Return: 1; 0: none; -EPROTO */
+/* The used buffer at @pos. Return: 1; 0: none; -EPROTO */
 typedef int (*vq_driver_peek_fn)(struct vq_driver *drv,
+				 struct vq_driver_pos pos,
 				 struct vq_driver_elem *ret);
 /* Makes the id free, and steps over what the ring has of it. */
-typedef void (*vq_driver_release_fn)(struct vq_driver *drv, uint16_t id);
+typedef void (*vq_driver_release_fn)(struct vq_driver *drv,
+				     struct vq_driver_pos *pos, uint16_t id);
 
 /* The same, checked: ids that the device was not given, lies on length. */
-_hot_ int vq_driver_next(struct vq_driver *drv, struct vq_driver_elem *ret,
-			 vq_driver_peek_fn peek)
+_hot_ int vq_driver_next(struct vq_driver *drv, struct vq_driver_pos pos,
+			 struct vq_driver_elem *ret, vq_driver_peek_fn peek)
 {
-	int rc = peek(drv, ret);
+	int rc = peek(drv, pos, ret);
 
 	if (rc > 0 &&
 	    unlikely(ret->id >= drv->num || !drv->bufs[ret->id].cookie ||
@@ -181,22 +182,23 @@ _hot_ int vq_driver_next(struct vq_driver *drv, struct vq_driver_elem *ret,
 	return rc;
 }
 
-int vq_driver_begin_batch(struct vq_driver *drv,
+int vq_driver_begin_batch(struct vq_driver *drv, struct vq_driver_pos pos,
 			  const struct vq_driver_elem *elem);
 
 /* In-order: the oldest buffer, when the device used it or a younger one. */
 _hot_ int vq_driver_next_in_order(struct vq_driver *drv,
+				  struct vq_driver_pos pos,
 				  struct vq_driver_elem *ret,
 				  vq_driver_peek_fn peek)
 {
 	if (drv->n_batch == 0) {
 		struct vq_driver_elem elem;
-		int rc = vq_driver_next(drv, &elem, peek);
+		int rc = vq_driver_next(drv, pos, &elem, peek);
 
 		if (rc <= 0) {
 			return rc;
 		}
-		rc = vq_driver_begin_batch(drv, &elem);
+		rc = vq_driver_begin_batch(drv, pos, &elem);
 		if (rc < 0) {
 			return rc;
 		}
@@ -209,42 +211,42 @@ _hot_ int vq_driver_next_in_order(struct vq_driver *drv,
 	return 1;
 }
 
-_hot_ void *vq_driver_take_back(struct vq_driver *drv, uint16_t id,
-				vq_driver_release_fn release)
-{
-	struct vq_driver_buf *buf = &drv->bufs[id];
-	void *cookie = buf->cookie;
-
-	release(drv, id);
-	buf->cookie = NULL;
-	drv->n_free += buf->n_descs;
-	drv->n_in_flight--;
-	return cookie;
-}
-
-/* vq_driver_get(), made for one format: both functions are inlined. */
+/*
+ * vq_driver_get(), made for one format and order: all functions are inlined.
+ */
 _hot_ int vq_driver_get_burst(struct vq_driver *drv, struct vq_used *ret_used,
-			      unsigned int max, vq_driver_peek_fn peek,
+			      unsigned int max, bool is_in_order,
+			      vq_driver_peek_fn peek,
 			      vq_driver_release_fn release)
 {
+	struct vq_driver_pos pos = drv->used;
+	uint32_t n_descs = 0;
 	unsigned int i;
+	int rc = 0;
 
 	for (i = 0; i < max; i++) {
 		struct vq_driver_elem elem;
-		int rc = unlikely(drv->is_in_order)
-				 ? vq_driver_next_in_order(drv, &elem, peek)
-				 : vq_driver_next(drv, &elem, peek);
+		struct vq_driver_buf *buf;
 
-		if (unlikely(rc < 0)) {
-			drv->is_broken = true;
-			return i ? (int)i : rc;
-		}
-		if (rc == 0) {
+		rc = is_in_order
+			     ? vq_driver_next_in_order(drv, pos, &elem, peek)
+			     : vq_driver_next(drv, pos, &elem, peek);
+		if (rc <= 0) {
 			break;
 		}
+		buf = &drv->bufs[elem.id];
 		ret_used[i].written = elem.written;
-		ret_used[i].cookie =
-			vq_driver_take_back(drv, (uint16_t)elem.id, release);
+		ret_used[i].cookie = buf->cookie;
+		buf->cookie = NULL;
+		n_descs += buf->n_descs;
+		release(drv, &pos, (uint16_t)elem.id);
+	}
+	drv->used = pos;
+	drv->n_free += n_descs;
+	drv->n_in_flight -= i;
+	if (unlikely(rc < 0)) {
+		drv->is_broken = true;
+		return i ? (int)i : rc;
 	}
 	return (int)i;
 }

@@ -46,7 +46,10 @@
 /* Returned by the walk beside enum vq_break and -EAGAIN. */
 #define VQ_STARVED (-ENOBUFS)
 
-/* One snapshot, and how many chains were translated with it. */
+/*
+ * One snapshot. While it is the newest nobody counts the chains that were
+ * translated with it; afterwards those that are left, see vq_set_snap().
+ */
 struct vq_snap {
 	struct iotlb_snap *snap;
 	struct vq_snap *next_free;
@@ -163,11 +166,11 @@ struct vq {
 	uint16_t n_put_descs; /* packed: ring slots of the last publication */
 	uint16_t order_head; /* oldest not put on the done list */
 	uint16_t order_tail;
-	uint32_t n_order; /* fetched and not put on the done list */
 	uint32_t n_done;
+	uint32_t n_held; /* in-order: completed, not on the done list */
 	uint32_t n_unpublished; /* chains fetched and not published */
 	uint32_t n_unpublished_descs; /* packed: their ring slots */
-	uint32_t n_old_snaps;
+	uint32_t n_old_chains; /* translated with older snapshots */
 	bool avail_wrap;
 	bool used_wrap;
 	bool is_starved;
@@ -211,6 +214,12 @@ struct vq {
 _hot_ void vq_count(uint64_t *counter, uint64_t n)
 {
 	__atomic_store_n(counter, *counter + n, __ATOMIC_RELAXED);
+}
+
+/* Chains fetched and not on the done list. */
+_hot_ uint32_t vq_n_order(const struct vq *vq)
+{
+	return vq->n_unpublished - vq->n_done;
 }
 
 /* The order ring never overflows: a head is busy until it is published. */
