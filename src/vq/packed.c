@@ -31,8 +31,11 @@
 
 #include "vq/walk.h"
 
-#define FLAG_AVAIL  (1U << VRING_PACKED_DESC_F_AVAIL)
-#define FLAG_USED   (1U << VRING_PACKED_DESC_F_USED)
+#define FLAG_AVAIL (1U << VRING_PACKED_DESC_F_AVAIL)
+#define FLAG_USED  (1U << VRING_PACKED_DESC_F_USED)
+/* Must be as wanted in an available chain of one descriptor. */
+#define FLAGS_SINGLE \
+	(FLAG_AVAIL | FLAG_USED | VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)
 #define FLAGS_OFF   14
 #define META_OFF    8
 #define EVENT_BYTES 4
@@ -170,12 +173,11 @@ struct packed_chain {
 	uint16_t n_descs;
 };
 
-/* @room: ring slots not in flight. */
 static __attribute__((noinline)) int walk_chain(struct vq *vq, uint16_t idx,
 						struct shm_desc d,
-						uint32_t room,
 						struct packed_chain *ret)
 {
+	uint32_t room = vq->num - vq->n_unpublished_descs;
 	uint32_t n_descs;
 	struct walk w;
 	uint16_t id;
@@ -204,69 +206,89 @@ static __attribute__((noinline)) int walk_chain(struct vq *vq, uint16_t idx,
 	return rc;
 }
 
-/* The chain at @pos, into the slot of its id. */
-_hot_ int fetch_one(struct vq *vq, struct packed_pos pos, uint32_t room,
-		    struct packed_chain *ret, bool is_direct)
+/* The next chain, of any kind. Return: 0; PACKED_EMPTY; as the walk */
+_hot_ int fetch_any(struct vq *vq, struct vq_chain **ret_chain, bool is_direct)
 {
-	struct packed_chain walked;
+	struct packed_pos pos = { vq->avail_idx, vq->avail_wrap };
+	struct packed_chain c;
 	struct shm_desc d;
-	uint16_t flags;
 	int rc = load_first(vq, pos, &d, is_direct);
 
+	if (rc == 0) {
+		rc = walk_chain(vq, pos.idx, d, &c);
+	}
 	if (rc) {
 		return rc;
 	}
-	flags = shm_packed_flags(d.meta);
-	ret->id = shm_packed_id(d.meta);
-	ret->n_descs = 1;
-	if (likely(!(flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT)) &&
-		   room && check_id(vq, ret->id) == 0 &&
-		   walk_single(vq, ret->id, d.addr, shm_desc_len(d.meta),
-			       flags & VRING_DESC_F_WRITE))) {
-		return 0;
-	}
-	rc = walk_chain(vq, pos.idx, d, room, &walked);
-	*ret = walked;
-	return rc;
+	vq_fetched(vq, &vq->slots[c.id], c.id, &vq->order_tail);
+	vq->n_unpublished_descs += c.n_descs;
+	vq_step(vq, &vq->avail_idx, &vq->avail_wrap, c.n_descs);
+	*ret_chain = &vq->slots[c.id].chain;
+	return 0;
 }
 
-_hot_ unsigned int fetch_burst(struct vq *vq, struct vq_chain **ret_chains,
-			       unsigned int max, int *ret_rc, bool is_direct)
+/*
+ * Chains of one descriptor in the memory that was hit last, up to the end of
+ * the ring: most frames are such, so this loop is kept free of all else.
+ */
+static unsigned int fetch_singles(struct vq *vq, struct vq_chain **ret_chains,
+				  unsigned int max)
 {
-	struct packed_pos pos = { vq->avail_idx, vq->avail_wrap };
-	uint32_t room = vq->num - vq->n_unpublished_descs;
+	const struct shm_desc_ring *ring = desc_at(vq, vq->avail_idx);
+	unsigned int wanted = vq->avail_wrap ? FLAG_AVAIL : FLAG_USED;
 	uint16_t order_tail = vq->order_tail;
 	unsigned int i;
-	int rc = 0;
 
+	max = min_of(max, (unsigned int)vq->num - vq->avail_idx);
+	max = min_of(max, vq->num - vq->n_unpublished_descs);
 	for (i = 0; i < max; i++) {
-		struct packed_chain c;
+		/* [packed-avail], pairs with packed_driver.c */
+		uint64_t meta = shm_load_acq64(&ring[i].meta);
+		uint64_t addr = shm_load64(&ring[i].addr);
+		uint16_t flags = shm_packed_flags(meta);
+		uint16_t id = shm_packed_id(meta);
+		struct vq_slot *slot;
 
-		rc = fetch_one(vq, pos, room, &c, is_direct);
-		if (rc) {
+		if ((flags & FLAGS_SINGLE) != wanted || check_id(vq, id)) {
 			break;
 		}
-		vq->slots[c.id].snap = vq->snap_idx;
-		vq->is_busy[c.id] = true;
-		vq_order_push(vq, &order_tail, c.id);
-		ret_chains[i] = &vq->slots[c.id].chain;
-		room -= c.n_descs;
-		vq_step(vq, &pos.idx, &pos.wrap, c.n_descs);
+		slot = &vq->slots[id];
+		if (!walk_single(vq, slot, id, addr, shm_desc_len(meta),
+				 flags & VRING_DESC_F_WRITE)) {
+			break;
+		}
+		vq_fetched(vq, slot, id, &order_tail);
+		ret_chains[i] = &slot->chain;
 	}
-	vq->avail_idx = pos.idx;
-	vq->avail_wrap = pos.wrap;
 	vq->order_tail = order_tail;
-	vq->n_unpublished_descs = vq->num - room;
-	*ret_rc = rc == PACKED_EMPTY ? 0 : rc;
+	vq->n_unpublished_descs += i;
+	vq_step(vq, &vq->avail_idx, &vq->avail_wrap, i);
 	return i;
 }
 
 unsigned int packed_fetch(struct vq *vq, struct vq_chain **ret_chains,
 			  unsigned int max, int *ret_rc)
 {
-	return likely(vq->is_direct)
-		       ? fetch_burst(vq, ret_chains, max, ret_rc, true)
-		       : fetch_burst(vq, ret_chains, max, ret_rc, false);
+	unsigned int n = 0;
+	int rc = 0;
+
+	while (n < max) {
+		if (likely(vq->is_direct)) {
+			n += fetch_singles(vq, ret_chains + n, max - n);
+			if (n == max) {
+				break;
+			}
+			rc = fetch_any(vq, ret_chains + n, true);
+		} else {
+			rc = fetch_any(vq, ret_chains + n, false);
+		}
+		if (rc) {
+			break;
+		}
+		n++;
+	}
+	*ret_rc = rc == PACKED_EMPTY ? 0 : rc;
+	return n;
 }
 
 _hot_ uint64_t used_meta(const struct vq_done *done, bool wrap)

@@ -168,96 +168,125 @@ _hot_ int walk_descs(struct vq *vq, struct walk *w, struct shm_desc d,
 	}
 }
 
-static __attribute__((noinline)) int
-walk_chain(struct vq *vq, struct vq_slot *slot, struct shm_desc d)
+/* The chain of any kind that begins at @head. Return: as the walk */
+static __attribute__((noinline)) int fetch_any(struct vq *vq, uint16_t head,
+					       struct vq_chain **ret_chain,
+					       bool is_direct)
 {
+	struct shm_desc d;
 	struct walk w;
 	int rc;
 
-	walk_init(vq, &w, slot);
-	rc = vq->is_direct ? walk_descs(vq, &w, d, true)
-			   : walk_descs(vq, &w, d, false);
+	if (head >= vq->num) {
+		return VQ_BREAK_HEAD;
+	}
+	if (vq->is_busy[head]) {
+		return VQ_BREAK_IN_FLIGHT;
+	}
+	rc = is_direct ? load_desc(vq, head, &d, true)
+		       : load_desc(vq, head, &d, false);
+	if (rc) {
+		return rc;
+	}
+	walk_init(vq, &w, &vq->slots[head]);
+	rc = is_direct ? walk_descs(vq, &w, d, true)
+		       : walk_descs(vq, &w, d, false);
 	if (rc == 0) {
 		rc = walk_finish(vq, &w);
 	}
 	if (unlikely(rc)) {
 		walk_abort(vq, &w);
-	}
-	return rc;
-}
-
-_hot_ int fetch_one(struct vq *vq, uint16_t head, bool is_direct)
-{
-	struct vq_slot *slot = &vq->slots[head];
-	struct shm_desc d;
-	uint16_t flags;
-	int rc;
-
-	if (unlikely(vq->is_busy[head])) {
-		return VQ_BREAK_IN_FLIGHT;
-	}
-	rc = load_desc(vq, head, &d, is_direct);
-	if (unlikely(rc)) {
 		return rc;
 	}
-	flags = shm_split_flags(d.meta);
-	if (flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT) ||
-	    !walk_single(vq, head, d.addr, shm_desc_len(d.meta),
-			 flags & VRING_DESC_F_WRITE)) {
-		rc = walk_chain(vq, slot, d);
-		if (unlikely(rc)) {
-			return rc;
-		}
-		slot->chain.head = head;
-		slot->chain.n_descs = 1;
-	}
-	slot->snap = vq->snap_idx;
-	vq->is_busy[head] = true;
+	w.slot->chain.head = head;
+	w.slot->chain.n_descs = 1;
+	vq_fetched(vq, w.slot, head, &vq->order_tail);
+	*ret_chain = &w.slot->chain;
 	return 0;
 }
 
-/* Return: chains fetched; then *ret_rc says why no more. */
-_hot_ unsigned int fetch_burst(struct vq *vq, struct vq_chain **ret_chains,
-			       unsigned int max, int *ret_rc, bool is_direct)
+/*
+ * Chains of one descriptor in the memory that was hit last: most frames are
+ * such, so this loop is kept free of all else.
+ */
+static unsigned int fetch_singles(struct vq *vq, const uint16_t *heads,
+				  struct vq_chain **ret_chains, unsigned int n)
+{
+	const struct shm_desc_ring *ring =
+		(const struct shm_desc_ring *)vq->desc.va;
+	uint16_t order_tail = vq->order_tail;
+	unsigned int i;
+
+	for (i = 0; i < n; i++) {
+		uint16_t head = heads[i], flags;
+		struct vq_slot *slot;
+		struct shm_desc d;
+
+		if (unlikely(head >= vq->num || vq->is_busy[head])) {
+			break;
+		}
+		slot = &vq->slots[head];
+		d = shm_load_desc(&ring[head]);
+		flags = shm_split_flags(d.meta);
+		if (flags & (VRING_DESC_F_NEXT | VRING_DESC_F_INDIRECT) ||
+		    !walk_single(vq, slot, head, d.addr, shm_desc_len(d.meta),
+				 flags & VRING_DESC_F_WRITE)) {
+			break;
+		}
+		vq_fetched(vq, slot, head, &order_tail);
+		ret_chains[i] = &slot->chain;
+	}
+	vq->order_tail = order_tail;
+	return i;
+}
+
+/* The chains of @heads. Return: 0, or why there were only *ret_n of them */
+static int fetch_heads(struct vq *vq, const uint16_t *heads,
+		       struct vq_chain **ret_chains, unsigned int n,
+		       unsigned int *ret_n)
+{
+	unsigned int i = 0;
+	int rc = 0;
+
+	while (i < n && rc == 0) {
+		if (likely(vq->is_direct)) {
+			i += fetch_singles(vq, heads + i, ret_chains + i,
+					   n - i);
+		}
+		if (i < n) {
+			rc = fetch_any(vq, heads[i], &ret_chains[i],
+				       vq->is_direct);
+			i += rc == 0;
+		}
+	}
+	*ret_n = i;
+	return rc;
+}
+
+unsigned int split_fetch(struct vq *vq, struct vq_chain **ret_chains,
+			 unsigned int max, int *ret_rc)
 {
 	uint16_t heads[VQ_BURST_MAX];
 	enum vq_break why = VQ_OK;
-	uint16_t order_tail = vq->order_tail;
-	unsigned int i, n;
-	int rc = count_available(vq, &why, is_direct);
+	bool is_direct = likely(vq->is_direct);
+	unsigned int n;
+	int rc = is_direct ? count_available(vq, &why, true)
+			   : count_available(vq, &why, false);
 
 	if (rc <= 0) {
 		*ret_rc = rc < 0 ? rc : (int)why;
 		return 0;
 	}
 	n = min_of((unsigned int)rc, max);
-	rc = load_heads(vq, heads, n, is_direct);
-	for (i = 0; i < n && rc == 0; i++) {
-		uint16_t head = heads[i];
-
-		if (unlikely(head >= vq->num)) {
-			rc = VQ_BREAK_HEAD;
-			break;
-		}
-		rc = fetch_one(vq, head, is_direct);
-		if (unlikely(rc)) {
-			break;
-		}
-		ret_chains[i] = &vq->slots[head].chain;
-		vq_order_push(vq, &order_tail, head);
+	rc = is_direct ? load_heads(vq, heads, n, true)
+		       : load_heads(vq, heads, n, false);
+	if (rc < 0) {
+		*ret_rc = rc;
+		return 0;
 	}
-	*ret_rc = rc;
-	vq->order_tail = order_tail;
-	vq->avail_idx = (uint16_t)(vq->avail_idx + i);
-	return i;
-}
-
-unsigned int split_fetch(struct vq *vq, struct vq_chain **ret_chains,
-			 unsigned int max, int *ret_rc)
-{
-	return likely(vq->is_direct)
-		       ? fetch_burst(vq, ret_chains, max, ret_rc, true)
-		       : fetch_burst(vq, ret_chains, max, ret_rc, false);
+	*ret_rc = fetch_heads(vq, heads, ret_chains, n, &n);
+	vq->avail_idx = (uint16_t)(vq->avail_idx + n);
+	return n;
 }
 
 static void store_used(struct vq *vq, uint32_t n)

@@ -222,11 +222,18 @@ _hot_ uint32_t vq_n_order(const struct vq *vq)
 	return vq->n_unpublished - vq->n_done;
 }
 
-/* The order ring never overflows: a head is busy until it is published. */
-_hot_ void vq_order_push(struct vq *vq, uint16_t *tail, uint16_t head)
+/*
+ * A chain is in its slot: it is in flight. The order ring never overflows: a
+ * head is busy until it is published.
+ */
+_hot_ void vq_fetched(struct vq *vq, struct vq_slot *slot, uint16_t head,
+		      uint16_t *order_tail)
 {
-	vq->order[*tail] = head;
-	*tail = (uint16_t)(*tail + 1 == vq->num ? 0 : *tail + 1);
+	slot->snap = vq->snap_idx;
+	vq->is_busy[head] = true;
+	vq->order[*order_tail] = head;
+	*order_tail =
+		(uint16_t)(*order_tail + 1 == vq->num ? 0 : *order_tail + 1);
 }
 
 /* Positions of a packed ring; @n is at most num. */

@@ -116,10 +116,9 @@ _hot_ void walk_abort(struct vq *vq, struct walk *w)
  * The whole chain is one descriptor, in the entry that was hit last: most
  * frames are. Return: false: walk it.
  */
-_hot_ bool walk_single(struct vq *vq, uint16_t id, uint64_t addr, uint32_t len,
-		       bool is_writable)
+_hot_ bool walk_single(struct vq *vq, struct vq_slot *slot, uint16_t id,
+		       uint64_t addr, uint32_t len, bool is_writable)
 {
-	struct vq_slot *slot = &vq->slots[id];
 	struct vq_chain *chain = &slot->chain;
 	const struct vq_hit *hit = &vq->hits[is_writable];
 	char *va;
