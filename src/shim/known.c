@@ -12,6 +12,9 @@
 
 #include "shim/shim.h"
 
+/* 5 us of every program that starts. */
+#define INHERITED_MAX 64
+
 uint8_t shim_marks[SHIM_MARKS_MAX];
 
 /* Set once: by the constructor, before the program has threads. */
@@ -22,6 +25,17 @@ static struct {
 	socklen_t len;
 	struct sockaddr_un addr;
 } env;
+
+/* Files that this program was started with. Those at higher numbers are found
+ * out by their first ioctl. */
+static void mark_inherited(void)
+{
+	for (int fd = 0; fd < INHERITED_MAX; fd++) {
+		if (shim_is_ours(fd)) {
+			shim_mark_set(fd, MARK_FILE);
+		}
+	}
+}
 
 static void read_environment(void)
 {
@@ -49,6 +63,9 @@ bool shim_is_enabled(void)
 	if (unlikely(!__atomic_load_n(&env.is_read, __ATOMIC_ACQUIRE))) {
 		read_environment();
 		__atomic_store_n(&env.is_read, 1, __ATOMIC_RELEASE);
+		if (env.is_enabled) {
+			mark_inherited();
+		}
 	}
 	return env.is_enabled;
 }

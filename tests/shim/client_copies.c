@@ -160,6 +160,7 @@ void case_execed(char **argv)
 	char buf[72] = { 0 };
 	struct stat st;
 
+	CHECK_ERRNO(write(fd, buf, 39), EINVAL);
 	CHECK(fstat(fd, &st) == 0);
 	CHECK(S_ISCHR(st.st_mode));
 	CHECK(task_of(fd) != (uint32_t)atoi(argv[3]));

@@ -321,6 +321,8 @@ static void test_errors_of_the_node_reach_programs(void **state)
 			  "grep -q 'Invalid argument'; "
 			  "dd if=/dev/zero of=/dev/vhost-vdpa-0 bs=39 count=1 "
 			  "2>&1 | grep -q 'Invalid argument'; "
+			  "(head -c 39 /dev/zero | cat > /dev/vhost-vdpa-0) "
+			  "2>&1 | grep -q 'Invalid argument'; "
 			  "exec 5<>/dev/vhost-vdpa-0; "
 			  "! (: <> /dev/vhost-vdpa-0) 2>/dev/null");
 }
