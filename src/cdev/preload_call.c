@@ -155,6 +155,9 @@ static void send_reply(struct pcall *pc, int64_t result)
 	if (cdev_file_is_always_ready(pc->call.file)) {
 		reply.file_flags |= PRELOAD_FILE_NO_EPOLL;
 	}
+	if (pc->ptask->wants_files) {
+		reply.file_flags |= PRELOAD_FILE_WANTS_FILES;
+	}
 	if (pc->call.put_fd >= 0) {
 		msg.fds[msg.n_fds++] = pc->call.put_fd;
 	}
@@ -356,6 +359,26 @@ static int reply_port(struct conn *conn, struct ptask *ptask,
 	return 0;
 }
 
+/* What is left over is closed by whoever received it. */
+static void take_fds(struct pcall *pc, const struct preload_call *head,
+		     struct fd_msg *fds)
+{
+	struct client_mem *mem = cdev_task_mem(pc->ptask->task);
+
+	if (head->op != PRELOAD_WRITE) {
+		if (fds->n_fds > 0) {
+			pc->fd_number = head->fd;
+			pc->fd = steal_fd(&fds->fds[0]);
+		}
+		return;
+	}
+	for (unsigned int i = 0; pc->ptask->wants_files && i < fds->n_fds;
+	     i++) {
+		/* Refused, that memory is copied. */
+		(void)client_mem_add_fd(mem, steal_fd(&fds->fds[i]));
+	}
+}
+
 int call_message(struct conn *conn, struct message *msg)
 {
 	struct preload_call head;
@@ -368,7 +391,9 @@ int call_message(struct conn *conn, struct message *msg)
 	}
 	memcpy(&head, msg->bytes, sizeof(head));
 	ptask = task_find(conn->preload, head.task);
-	if (head.data_len != msg->len - sizeof(head) || msg->fds.n_fds > 1 ||
+	if (head.data_len != msg->len - sizeof(head) ||
+	    msg->fds.n_fds >
+		    (head.op == PRELOAD_WRITE ? PRELOAD_FILES_MAX : 1) ||
 	    head.channel >= PRELOAD_CHANNELS_MAX) {
 		return conn_fault(conn, -EPROTO, "malformed CALL");
 	}
@@ -388,10 +413,7 @@ int call_message(struct conn *conn, struct message *msg)
 	pc->ptask = ptask;
 	pc->channel = head.channel;
 	pc->seq = head.seq;
-	if (msg->fds.n_fds == 1) {
-		pc->fd_number = head.fd;
-		pc->fd = steal_fd(&msg->fds.fds[0]);
-	}
+	take_fds(pc, &head, &msg->fds);
 	list_add_tail(&ptask->calls, &pc->node);
 	cdev_call_init(&pc->call, &pcall_carrier, conn->file, ptask->task);
 	start_call(pc, &head);

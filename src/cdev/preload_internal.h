@@ -84,6 +84,7 @@ struct ptask {
 	struct cdev_task *task;
 	struct conn *conn; /* that introduced it, while that lives */
 	struct list calls; /* pending ones */
+	bool wants_files;
 	unsigned int n_channels;
 	struct channel channels[PRELOAD_CHANNELS_MAX];
 	/* without channels: until its process ends */

@@ -214,6 +214,8 @@ static int ptask_new(struct conn *conn, uint64_t id, pid_t pid,
 	ptask->preload = preload;
 	ptask->id = id;
 	ptask->conn = conn;
+	ptask->wants_files = cdev_task_mem(ptask->task) &&
+			     !client_mem_is_visible(cdev_task_mem(ptask->task));
 	ptask->pidfd = -1;
 	list_init(&ptask->calls);
 	for (size_t i = 0; i < PRELOAD_CHANNELS_MAX; i++) {

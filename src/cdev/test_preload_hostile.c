@@ -275,6 +275,33 @@ static void test_h62_surplus_descriptors_closed(void **state)
 	close(channel);
 }
 
+/* Files beside a write: our /proc can be looked into, so none are wanted. */
+static void test_h62_files_beside_a_write_closed(void **state)
+{
+	struct fixture *f = *state;
+	int sock = dial_and_open(f);
+	int channel = hello(sock, TASK, 0);
+	struct ioctl_message m = ioctl_message(TASK, 0);
+	int fds[FD_PASS_MAX];
+	struct preload_reply reply;
+	unsigned int n_fds;
+
+	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
+		fds[i] = STDERR_FILENO;
+	}
+	settle(f);
+	n_fds = count_fds();
+	m.call.op = PRELOAD_WRITE;
+	assert_int_equal(send_fds(sock, &m, sizeof(m), fds, FD_PASS_MAX),
+			 sizeof(m));
+	settle(f);
+	assert_int_equal(reply_on(channel, &reply), -EINVAL); /* 8 bytes */
+	assert_int_equal(stats(f).n_dropped_fds, FD_PASS_MAX);
+	assert_int_equal(count_fds(), n_fds);
+	close(sock);
+	close(channel);
+}
+
 static void test_h62_descriptor_is_the_named_one_only(void **state)
 {
 	struct fixture *f = *state;
@@ -602,6 +629,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_h62_hello_with_wrong_count_cut_off),
 	T(test_h62_hello_with_wrong_kinds_cut_off),
 	T(test_h62_surplus_descriptors_closed),
+	T(test_h62_files_beside_a_write_closed),
 	T(test_h62_descriptor_is_the_named_one_only),
 	T(test_h70_silent_client_dropped_at_deadline),
 	T(test_h70_answered_client_dropped_at_deadline),

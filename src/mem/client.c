@@ -271,6 +271,15 @@ static int search_map_files(pid_t pid, const struct vma *vma,
 	return open_wanted(AT_FDCWD, path, want);
 }
 
+bool client_mem_is_visible(const struct client_mem *cm)
+{
+	char path[32];
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/fd", cm->pid);
+	return cm->pid != 0 &&
+	       faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) == 0;
+}
+
 static const struct shared_file *remember(struct client_mem *cm, int take_fd,
 					  const struct want *want)
 {

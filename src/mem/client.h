@@ -69,6 +69,9 @@ struct foreign_mem *client_mem_foreign(const struct client_mem *cm);
  */
 int client_mem_add_fd(struct client_mem *cm, int take_fd);
 
+/* Can we look for its files in its /proc, or should it offer them? */
+bool client_mem_is_visible(const struct client_mem *cm);
+
 /* One piece of a resolved range: [uaddr, uaddr + size) is @region whole. */
 struct client_piece {
 	uint64_t uaddr;

@@ -50,6 +50,7 @@ struct slot {
 struct wire {
 	uint64_t task; /* 0: not drawn yet; atomic */
 	int32_t pid; /* atomic */
+	bool wants_files; /* atomic */
 	struct slot slots[PRELOAD_CHANNELS_MAX];
 };
 _Static_assert(sizeof(struct wire) <= PAGE, "one page");
@@ -122,6 +123,16 @@ pid_t shim_owner_pid(void)
 		__atomic_store_n(&wire->pid, pid, __ATOMIC_RELAXED);
 	}
 	return pid;
+}
+
+bool shim_wants_files(void)
+{
+	return __atomic_load_n(&wire->wants_files, __ATOMIC_RELAXED);
+}
+
+void shim_set_wants_files(bool wants)
+{
+	__atomic_store_n(&wire->wants_files, wants, __ATOMIC_RELAXED);
 }
 
 int shim_next_channel(int fd)

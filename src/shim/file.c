@@ -418,6 +418,9 @@ static ssize_t write_ours(int fd, const struct iovec *iov, int n)
 		.attach_fd = -1,
 	};
 
+	if (shim_wants_files() && n > 0) {
+		call.n_files = shim_find_files(&iov[0], call.files);
+	}
 	return shim_return(shim_call(&call));
 }
 

@@ -14,6 +14,7 @@
  *   wire.c      calls and questions to the daemon
  *   channel.c   where replies come; what belongs to the address space
  *   file.c      open, close, dup, ioctl, write, mmap, ...
+ *   backing.c   which descriptors are behind the program's memory?
  *   path.c      stat, access, /proc/devices
  *   netlink.c   generic netlink sockets that ask for the vdpa family
  *
@@ -121,6 +122,9 @@ int shim_copy_out(uint64_t dst, const void *src, size_t len);
 void shim_wire_init(void);
 /* The process of this address space: not that of a vfork() child. */
 pid_t shim_owner_pid(void);
+/* The daemon would like to be given the files behind our memory. */
+bool shim_wants_files(void);
+void shim_set_wants_files(bool wants);
 /* Is the descriptor one that channel.c needs? Ascending search from @fd. */
 int shim_next_channel(int fd);
 
@@ -133,6 +137,7 @@ int shim_next_channel(int fd);
  * @op, @arg: see uapi/preload.h
  * @data, @n_data: the bytes that go with it; addresses may be bad
  * @attach_fd: descriptor to pass, if it is open; -1: none
+ * @files, @n_files: descriptors to pass, if they are open
  * @answer, @answer_len: where the bytes that come back go; NULL: to the
  *                       addresses that the daemon says
  * @ret_fd: a descriptor that came back (O_CLOEXEC), or -1
@@ -145,6 +150,8 @@ struct shim_call {
 	const struct iovec *data;
 	int n_data;
 	int attach_fd;
+	int files[PRELOAD_FILES_MAX];
+	unsigned int n_files;
 	void *answer;
 	size_t answer_len;
 	int ret_fd;
@@ -162,6 +169,12 @@ int64_t shim_ask(int conn, const void *message, size_t len, void *answer,
 		 size_t max, uint32_t *ret_file_flags);
 /* Or at its end. */
 void shim_await_readable(int fd);
+
+/* backing.c */
+
+/* Which descriptors are of files that an IOTLB message maps? Return: how many,
+ * at most PRELOAD_FILES_MAX; borrowed. */
+unsigned int shim_find_files(const struct iovec *message, int *ret_fds);
 
 /* path.c */
 

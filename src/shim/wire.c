@@ -21,7 +21,7 @@
 
 union control {
 	struct cmsghdr align;
-	char buf[CMSG_SPACE(3 * sizeof(int))];
+	char buf[CMSG_SPACE(SHIM_FDS_MAX * sizeof(int))];
 };
 
 /* As sendmsg() sees it, the daemon is gone. */
@@ -125,6 +125,9 @@ static long send_call(const struct shim_call *call, struct preload_call *head)
 	if (call->attach_fd >= 0) {
 		p.fds[p.n_fds++] = call->attach_fd;
 	}
+	for (unsigned int i = 0; i < call->n_files; i++) {
+		p.fds[p.n_fds++] = call->files[i];
+	}
 	for (;;) {
 		head->head.len = (uint32_t)sizeof(*head) + head->data_len;
 		r = shim_send_packet(call->fd, &p);
@@ -178,6 +181,10 @@ static int64_t finish_call(struct shim_call *call, const uint8_t *buf,
 	if (call->op != PRELOAD_GETPORT &&
 	    !(reply.file_flags & PRELOAD_FILE_NO_EPOLL)) {
 		shim_mark_set(call->fd, MARK_QUEUE);
+	}
+	if (call->op == PRELOAD_IOCTL) {
+		shim_set_wants_files(reply.file_flags &
+				     PRELOAD_FILE_WANTS_FILES);
 	}
 	r = store(call, buf + sizeof(reply), len - sizeof(reply),
 		  reply.n_pieces);

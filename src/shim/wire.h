@@ -13,11 +13,12 @@
 #include <sys/uio.h>
 
 #define SHIM_IOV_MAX 68
+#define SHIM_FDS_MAX 9
 
 struct shim_packet {
 	struct iovec iov[SHIM_IOV_MAX];
 	size_t n_iov;
-	int fds[3];
+	int fds[SHIM_FDS_MAX];
 	unsigned int n_fds;
 };
 

@@ -121,7 +121,9 @@ enum preload_op {
 };
 
 /* Followed by data_len bytes; a descriptor beside it is the one that the
- * client knows as number fd. */
+ * client knows as number fd. Beside an IOTLB update: the files that are mapped
+ * shared in its range, where PRELOAD_FILE_WANTS_FILES was said. */
+#define PRELOAD_FILES_MAX 8
 struct preload_call {
 	struct preload_head head;
 	uint64_t task;
@@ -135,6 +137,9 @@ struct preload_call {
 
 enum preload_file_flags {
 	PRELOAD_FILE_NO_EPOLL = 1, /* epoll_ctl() refuses it with EPERM */
+	/* The daemon cannot look into the client's /proc (another container,
+	 * another user). */
+	PRELOAD_FILE_WANTS_FILES = 2,
 };
 
 /* Followed by n_pieces of struct preload_piece, or, where the question asks

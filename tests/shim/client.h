@@ -82,6 +82,7 @@ void join_child(pid_t pid);
 	F(close_all)       \
 	F(netlink)
 #define CLIENT_ARGS_CASES(F) \
+	F(container)         \
 	F(hang)              \
 	F(execed)            \
 	F(passed)            \

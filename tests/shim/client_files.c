@@ -7,6 +7,7 @@
 #include "shim/client.h"
 
 #include <fcntl.h>
+#include <linux/vhost_types.h>
 #include <poll.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
@@ -400,5 +401,36 @@ void case_memory(void)
 	range.uaddr = 4096;
 	range.len = 1;
 	CHECK_ERRNO(ioctl(fd, TOY_SUM, &range), EFAULT);
+	CHECK(close(fd) == 0);
+}
+
+/* Where the daemon cannot look into our /proc, files come with the updates that
+ * need them. */
+void case_container(char **argv)
+{
+	int fd = open_node(O_RDWR);
+	int mfd = memfd_create("shared", 0);
+	struct toy_range range = { 0, 8192 };
+	struct vhost_msg_v2 update = {
+		.type = VHOST_IOTLB_MSG_V2,
+		.iotlb = {
+			.size = 8192,
+			.perm = VHOST_ACCESS_RW,
+			.type = VHOST_IOTLB_UPDATE,
+		},
+	};
+	char *p;
+
+	CHECK(ftruncate(mfd, 8192) == 0);
+	p = mmap(NULL, 8192, PROT_READ | PROT_WRITE, MAP_SHARED, mfd, 0);
+	CHECK(p != MAP_FAILED);
+	range.uaddr = (uintptr_t)p;
+	CHECK(ioctl(fd, TOY_KINDS, &range) == 1 << REGION_FOREIGN);
+	update.iotlb.uaddr = range.uaddr + 8192; /* beside it */
+	CHECK(write(fd, &update, sizeof(update)) == sizeof(update));
+	CHECK(ioctl(fd, TOY_KINDS, &range) == 1 << REGION_FOREIGN);
+	update.iotlb.uaddr = range.uaddr + 4096;
+	CHECK(write(fd, &update, sizeof(update)) == sizeof(update));
+	CHECK(ioctl(fd, TOY_KINDS, &range) == 1 << REGION_MAPPED);
 	CHECK(close(fd) == 0);
 }

@@ -361,6 +361,16 @@ static void test_python(void **state)
 		  "END");
 }
 
+static void test_client_in_a_container(void **state)
+{
+	if (system("unshare -pf --mount-proc true 2>/dev/null") != 0) {
+		print_message("SKIP %s: unshare is not allowed\n", __func__);
+		skip();
+	}
+	run_shell(*state,
+		  "unshare -pf --mount-proc " SHIM_CLIENT_PATH " container");
+}
+
 /* The loader never looks at it; nor does any harm come of it. */
 static void test_static_program_goes_on_without(void **state)
 {
@@ -401,6 +411,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_coreutils),
 	T(test_errors_of_the_node_reach_programs),
 	T(test_python),
+	T(test_client_in_a_container),
 	T(test_static_program_goes_on_without),
 	T(test_vdpa_tool),
 };
