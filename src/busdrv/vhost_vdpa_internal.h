@@ -76,6 +76,9 @@ int64_t vhost_vdpa_write(struct cdev_file *file, struct cdev_call *call,
 void vhost_vdpa_use_gate(struct vhost_vdpa *v);
 /* Back to status 0, as SET_STATUS(0), open() and release() do. */
 int vhost_vdpa_reset(struct vhost_vdpa *v);
+/* After a reset, in which the device forgot its kick eventfds: they are the
+ * client's until it says otherwise. Calls are gone until it sets them again. */
+void vhost_vdpa_keep_kicks(struct vhost_vdpa *v);
 /* Lets go of the descriptors of every virtqueue. */
 void vhost_vdpa_drop_vrings(struct vhost_vdpa *v);
 /* Empties every address space that was used. */

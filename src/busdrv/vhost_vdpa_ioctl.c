@@ -217,6 +217,14 @@ static int64_t do_get_status(struct vhost_vdpa *v, struct cdev_call *call,
 	return cdev_copy_to(call, arg, &status, sizeof(status));
 }
 
+static int64_t reset_by_client(struct vhost_vdpa *v)
+{
+	int ret = vhost_vdpa_reset(v);
+
+	vhost_vdpa_keep_kicks(v);
+	return ret;
+}
+
 static int64_t do_set_status(struct vhost_vdpa *v, struct cdev_call *call,
 			     uint64_t arg)
 {
@@ -226,7 +234,7 @@ static int64_t do_set_status(struct vhost_vdpa *v, struct cdev_call *call,
 		return -EFAULT;
 	}
 	log_debug(v->vdev->name, "status 0x%02x", status);
-	return status == 0 ? vhost_vdpa_reset(v)
+	return status == 0 ? reset_by_client(v)
 			   : vdpa_set_status(v->vdev, status);
 }
 

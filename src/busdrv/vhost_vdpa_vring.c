@@ -11,6 +11,8 @@
 #include <linux/virtio_config.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
+#include "base/log.h"
 #include "busdrv/vhost_vdpa_internal.h"
 
 typedef int64_t (*vring_fn)(struct vhost_vdpa *v, struct cdev_call *call,
@@ -80,14 +82,6 @@ static int64_t do_set_addr(struct vhost_vdpa *v, struct cdev_call *call,
 		       : 0;
 }
 
-/*
- * Where a fresh packed ring begins: at slot 0 in the first round, for available
- * and for used. DPDK's virtio-user gives the first half alone, which would mean
- * that the device is a whole round behind with its answers.
- */
-#define PACKED_BASE_FRESH     0x80008000U
-#define PACKED_BASE_FROM_DPDK 0x00008000U
-
 /* Packed rings: index in 15 bits, the wrap counter above it, twice. */
 static int64_t do_set_base(struct vhost_vdpa *v, struct cdev_call *call,
 			   uint64_t arg, uint32_t idx)
@@ -102,9 +96,6 @@ static int64_t do_set_base(struct vhost_vdpa *v, struct cdev_call *call,
 		return -EFAULT;
 	}
 	if (is_packed(v)) {
-		if (s.num == PACKED_BASE_FROM_DPDK) {
-			s.num = PACKED_BASE_FRESH;
-		}
 		state.avail_idx = s.num & 0x7fff;
 		state.avail_wrap = (s.num >> 15) & 1;
 		state.used_idx = (s.num >> 16) & 0x7fff;
@@ -188,6 +179,24 @@ static int watch_kick(struct vhost_vring *vring, int fd)
 	return loop_watch_new(vdpa_bus_control(vring->v->vdev->bus), fd,
 			      LOOP_IN | LOOP_EDGE, control_kick, vring,
 			      &vring->kick_watch);
+}
+
+void vhost_vdpa_keep_kicks(struct vhost_vdpa *v)
+{
+	for (uint32_t i = 0; i < v->nvqs; i++) {
+		struct vhost_vring *vring = &v->vrings[i];
+		int ret;
+
+		if (vring->kick_fd < 0 || vring->kick_watch) {
+			continue;
+		}
+		ret = vdpa_set_vq_kick_fd(v->vdev, i, vring->kick_fd);
+		if (ret < 0) {
+			log_warn(v->vdev->name,
+				 "ignoring that kicks of queue %u are lost: %s",
+				 i, err_text(ret));
+		}
+	}
 }
 
 static int64_t do_set_kick(struct vhost_vdpa *v, struct cdev_call *call,

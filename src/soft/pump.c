@@ -12,30 +12,20 @@
  *   nothing left --> pump_arm:  kicks on, one more look, sleep
  *
  * One worker thread does all of it: no lock, no allocation, no other thread.
- * System calls: one write of the call eventfd a burst, when the driver asked
- * for it. The kick eventfd is never read: it is watched edge-triggered, so that
- * its counter stays for whoever takes the notifier back (QEMU does).
+ * System calls: one look at the call eventfd and one write of it a burst, when
+ * the driver asked for it. The kick eventfd is never read: it is watched
+ * edge-triggered, so that its counter stays for whoever takes the notifier back
+ * (QEMU does).
  *
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <assert.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <poll.h>
 #include <unistd.h>
 
 #include "soft/soft_internal.h"
 
-void pump_call_set(struct soft_call *call, const struct vdpa_callback *cb)
-{
-	int flags = cb->trigger_fd < 0 ? O_NONBLOCK
-				       : fcntl(cb->trigger_fd, F_GETFL);
-
-	call->cb = *cb;
-	call->may_block = !(flags & O_NONBLOCK);
-}
-
-/* The mode belongs to the client, who may count on it: libblkio does. */
 static bool is_full(int fd)
 {
 	struct pollfd p = { .fd = fd, .events = POLLOUT };
@@ -46,19 +36,19 @@ static bool is_full(int fd)
 /*
  * A counter that is full has told the driver already. One more write to it
  * fails with EAGAIN, or, in blocking mode, stops this worker for as long as the
- * client likes (H28): there we look first. Any other failure is a descriptor of
- * the client's that does not work, and its own loss.
+ * client likes (H28): so we look first. The mode is the client's to change at
+ * any time, so it says nothing. Any other failure is a descriptor of the
+ * client's that does not work, and its own loss.
  */
-void pump_signal(const struct soft_call *call)
+void pump_signal(const struct vdpa_callback *cb)
 {
-	const struct vdpa_callback *cb = &call->cb;
 	uint64_t one = 1;
 
 	if (cb->trigger_fd < 0) {
 		if (cb->callback) {
 			cb->callback(cb->priv);
 		}
-	} else if (!call->may_block || !is_full(cb->trigger_fd)) {
+	} else if (!is_full(cb->trigger_fd)) {
 		(void)!write(cb->trigger_fd, &one, sizeof(one));
 	}
 }

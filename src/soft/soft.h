@@ -63,8 +63,9 @@ struct soft_dev;
  * @device_id, @vendor_id: virtio ids
  * @is_single_worker: all queues have the same owner, so that a burst of one may
  *                    take chains of another
- * @submit: do what @chains ask for and soft_complete() each, before returning.
- *          Owner worker
+ * @submit: do what @chains ask for and soft_complete() each, before returning;
+ *          what would take too long may be given back with soft_unfetch(), but
+ *          not all of it. Owner worker
  * @budget: optional: how many chains may be taken from the queue now, 0: none.
  *          soft_wake() makes it be asked again. Owner worker
  * @is_passive: optional: this queue only holds buffers that bursts of another
@@ -93,17 +94,6 @@ struct soft_class {
 	void (*free)(struct soft_dev *dev);
 };
 
-/**
- * struct soft_call - whom to tell of something
- *
- * @cb: as the bus driver gave it
- * @may_block: its eventfd is in blocking mode, see pump_signal()
- */
-struct soft_call {
-	struct vdpa_callback cb;
-	bool may_block;
-};
-
 struct soft_vq {
 	/* set at creation */
 	struct soft_dev *dev;
@@ -122,8 +112,8 @@ struct soft_vq {
 	struct vq *vq;
 	struct loop_watch *watch;
 	struct loop_poller poller;
-	struct soft_call call;
-	struct soft_call config_call;
+	struct vdpa_callback call;
+	struct vdpa_callback config_call;
 	struct vdpa_gate gate;
 	bool is_held; /* behind the gate: a kick will come */
 	bool is_dirty; /* completed something since the last publish */
@@ -153,7 +143,7 @@ struct soft_dev {
 	uint8_t status;
 	bool is_suspended;
 	uint32_t generation;
-	struct soft_call config_call;
+	struct vdpa_callback config_call;
 };
 
 /**

@@ -21,9 +21,7 @@ void pump_stop(struct soft_vq *q);
 /* Look at every running queue that this worker owns: something changed that
  * one of them may have waited for. */
 void pump_wake_all(struct soft_dev *dev, struct loop *worker);
-/* From now on @cb is whom to tell. */
-void pump_call_set(struct soft_call *call, const struct vdpa_callback *cb);
 /* Tell whoever listens. */
-void pump_signal(const struct soft_call *call);
+void pump_signal(const struct vdpa_callback *cb);
 
 #endif

@@ -62,6 +62,18 @@ static struct vdpa_vq_state initial_state(const struct soft_dev *dev)
 
 /* ---- queues: start and stop ---- */
 
+/*
+ * DPDK's virtio-user sets the first half of a packed ring's state to the start
+ * and the second to 0, as if it spoke vhost-user, where the first says it all.
+ * Taken at its word, the whole ring would be in flight, which no queue of ours
+ * can be: it was drained when it stopped.
+ */
+static bool is_half_a_start(const struct vdpa_vq_state *state)
+{
+	return state->avail_idx == 0 && state->avail_wrap &&
+	       state->used_idx == 0 && !state->used_wrap;
+}
+
 static void start_on_worker(void *priv)
 {
 	struct soft_vq *q = priv;
@@ -75,7 +87,8 @@ static void start_on_worker(void *priv)
 			.avail_idx = q->state.avail_idx,
 			.used_idx = q->state.used_idx,
 			.avail_wrap = q->state.avail_wrap,
-			.used_wrap = q->state.used_wrap,
+			.used_wrap = q->state.used_wrap ||
+				     is_half_a_start(&q->state),
 		},
 	};
 
@@ -218,7 +231,7 @@ static void set_cb_on_worker(void *priv)
 {
 	struct cb_change *change = priv;
 
-	pump_call_set(&change->q->call, change->cb);
+	change->q->call = *change->cb;
 }
 
 static void soft_set_vq_cb(struct vdpa_device *vdev, uint16_t idx,
@@ -318,6 +331,10 @@ static int soft_set_driver_features(struct vdpa_device *vdev, uint64_t features)
 	struct soft_dev *dev = soft_dev_of(vdev);
 	bool was_packed = is_packed(dev);
 
+	/* A driver may leave FEATURES_OK out, but queues run with these. */
+	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) {
+		return err(-EBUSY, "%s: too late for features", vdev->name);
+	}
 	if (!has_bit(features, VIRTIO_F_ACCESS_PLATFORM)) {
 		return err(-EINVAL, "%s: VIRTIO_F_ACCESS_PLATFORM is needed",
 			   vdev->name);
@@ -339,7 +356,7 @@ static void set_config_cb_on_worker(void *priv)
 {
 	struct cb_change *change = priv;
 
-	pump_call_set(&change->q->config_call, change->cb);
+	change->q->config_call = *change->cb;
 }
 
 static void soft_set_config_cb(struct vdpa_device *vdev,
@@ -347,7 +364,7 @@ static void soft_set_config_cb(struct vdpa_device *vdev,
 {
 	struct soft_dev *dev = soft_dev_of(vdev);
 
-	pump_call_set(&dev->config_call, cb);
+	dev->config_call = *cb;
 	for (uint32_t i = 0; i < vdev->nvqs; i++) {
 		struct cb_change change = { &dev->vqs[i], cb };
 
@@ -685,8 +702,8 @@ static int init_vq(struct soft_dev *dev, uint16_t idx, struct loop *worker)
 	q->dev = dev;
 	q->idx = idx;
 	q->worker = worker;
-	q->call.cb.trigger_fd = -1;
-	q->config_call.cb.trigger_fd = -1;
+	q->call.trigger_fd = -1;
+	q->config_call.trigger_fd = -1;
 	q->is_passive = dev->class->is_passive &&
 			dev->class->is_passive(dev, idx);
 	reset_vq(q);
@@ -742,7 +759,7 @@ int soft_dev_init(struct soft_dev *dev, struct vdpa_bus *bus)
 	int ret = -ENOMEM;
 
 	dev->vdev.ops = &soft_config_ops;
-	dev->config_call.cb.trigger_fd = -1;
+	dev->config_call.trigger_fd = -1;
 	dev->vqs = calloc(dev->vdev.nvqs, sizeof(*dev->vqs));
 	dev->maps = calloc(dev->vdev.nas, sizeof(struct iotlb_snap *));
 	dev->group_asid = calloc(dev->vdev.ngroups, sizeof(uint32_t));

@@ -7,6 +7,8 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
 
 #include <linux/virtio_blk.h>
 #include <linux/virtio_config.h>
@@ -246,6 +248,104 @@ test_h09_indirect_table_that_stays_away_breaks_the_queue(void **state)
 	assert_works(fx, fx->c->features);
 }
 
+/* ---- calls ---- */
+
+/* H28: the eventfd was in non-blocking mode when it was given. */
+static void test_h28_call_that_is_made_to_block_later(void **state)
+{
+	struct fixture *fx = *state;
+	int fd = fx->c->q[0].call_fd;
+	int flags = fcntl(fd, F_GETFL);
+	uint64_t most = UINT64_MAX - 1;
+	struct vq_used used;
+
+	assert_int_equal(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), 0);
+	assert_int_equal(write(fd, &most, sizeof(most)), sizeof(most));
+	(void)offer_flush(fx->c);
+	while (vq_driver_get(fx->c->q[0].drv, &used, 1) == 0) {
+		let_worker_catch_up(fx);
+	}
+	assert_works(fx, fx->c->features);
+}
+
+/* ---- features ---- */
+
+/* Without FEATURES_OK vhost-vdpa lets SET_FEATURES pass at any time. */
+static void test_h71_features_cannot_change_under_running_queues(void **state)
+{
+	struct fixture *fx = *state;
+	uint64_t features = fx->c->features, other = features ^ IN_ORDER;
+
+	vclient_reset(fx->c);
+	vclient_must(fx->c, VHOST_SET_FEATURES, &features);
+	fx->c->features = features;
+	vclient_set_up_queue(fx->c, 0, NUM);
+	vclient_set_status(fx->c, VIRTIO_CONFIG_S_DRIVER_OK);
+	assert_int_equal(vclient_ioctl(fx->c, VHOST_SET_FEATURES, &other),
+			 -EINVAL);
+	assert_int_equal(vclient_blk(fx->c, 0, VIRTIO_BLK_T_FLUSH, 0, NULL, 0),
+			 VIRTIO_BLK_S_OK);
+	vclient_set_status(fx->c, 0);
+	vclient_must(fx->c, VHOST_SET_FEATURES, &other);
+}
+
+/* ---- much work at once ---- */
+
+struct seen {
+	struct vclient *c;
+	int n;
+};
+
+static bool sees_used(void *priv)
+{
+	struct seen *seen = priv;
+	struct vq_used used[NUM];
+
+	seen->n = vq_driver_get(seen->c->q[0].drv, used, NUM);
+	return seen->n > 0;
+}
+
+/* H92: a queue full of large requests lets others have their turn. */
+static void test_h92_large_requests_take_turns(void **state)
+{
+	const struct sim_options options = { .seed = 92 };
+	struct seen seen;
+	struct sim *sim;
+	struct vworld *w;
+	struct vclient *c;
+	int n_seen = 0;
+
+	assert_int_equal(sim_new(&options, &sim), 0);
+	w = vworld_new(sim, 1);
+	vworld_add(w, "vdpasim_blk", "b0", 0, NULL, NULL);
+	assert_int_equal(vclient_open(w, "vhost-vdpa-0", &c), 0);
+	vclient_start(c, 0, 1, NUM);
+	for (unsigned int i = 0; i < 3; i++) {
+		struct virtio_blk_outhdr *hdr =
+			vclient_alloc(c, sizeof(*hdr), 16);
+		const struct vq_sg sg[] = {
+			{ vclient_iova(c, hdr), sizeof(*hdr) },
+			{ VCLIENT_IOVA + (2U << 20), 4U << 20 },
+			{ VCLIENT_IOVA + (2U << 20), 4U << 20 },
+			{ vclient_iova(c, vclient_alloc(c, 1, 1)), 1 },
+		};
+
+		memset(hdr, 0, sizeof(*hdr));
+		vclient_add(c, 0, sg, 1, 3, hdr);
+	}
+	assert_true(vq_driver_publish(c->q[0].drv));
+	vclient_kick(c, 0);
+	seen.c = c;
+	while (n_seen < 3) {
+		assert_int_equal(sim_run(sim, UINT64_MAX, sees_used, &seen), 0);
+		assert_int_equal(seen.n, 1);
+		n_seen += seen.n;
+	}
+	vclient_close(c);
+	vworld_free(w);
+	sim_free(sim);
+}
+
 #define T(name, kind) \
 	cmocka_unit_test_setup_teardown(name, set_up_##kind, tear_down)
 #define T_EACH(name)                                              \
@@ -256,6 +356,9 @@ static const struct CMUnitTest tests[] = {
 	T_EACH(test_h32_reset_of_a_queue_that_cannot_answer),
 	T_EACH(test_h32_answers_wait_for_the_ring),
 	T(test_indirect_table_behind_the_gate_breaks_nothing, split_indirect),
+	T_EACH(test_h28_call_that_is_made_to_block_later),
+	T_EACH(test_h71_features_cannot_change_under_running_queues),
+	cmocka_unit_test(test_h92_large_requests_take_turns),
 	T(test_h09_indirect_table_that_stays_away_breaks_the_queue,
 	  split_indirect),
 };

@@ -582,6 +582,25 @@ static void test_set_group_asid_while_running(void **state)
 	vworld_free(w);
 }
 
+/* DPDK's virtio-user gives a packed ring half a state. */
+static void test_half_a_packed_state_is_the_start(void **state)
+{
+	struct fixture *fx = *state;
+	struct vhost_vring_state base = { .index = 0, .num = 0x8000 };
+
+	vclient_reset(fx->c);
+	vclient_negotiate(fx->c, PACKED);
+	vclient_set_up_queue(fx->c, 0, 64);
+	vclient_must(fx->c, VHOST_SET_VRING_BASE, &base);
+	vclient_must(fx->c, VHOST_GET_VRING_BASE, &base);
+	assert_int_equal(base.num, 0x8000); /* as it was given */
+	vclient_set_status(fx->c, VIRTIO_CONFIG_S_ACKNOWLEDGE |
+					  VIRTIO_CONFIG_S_DRIVER |
+					  VIRTIO_CONFIG_S_FEATURES_OK |
+					  VIRTIO_CONFIG_S_DRIVER_OK);
+	serve_one(fx->c, 0);
+}
+
 #define SPLIT(name) \
 	cmocka_unit_test_setup_teardown(name, set_up_split, tear_down)
 #define RING_PACKED(name)                                             \
@@ -604,6 +623,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_other_queue_changes_while_running),
 	BOTH(test_unmapped_buffer_fails_its_request_alone),
 	BOTH(test_ring_mapped_late_is_served),
+	RING_PACKED(test_half_a_packed_state_is_the_start),
 	cmocka_unit_test(test_set_group_asid_while_running),
 };
 

@@ -11,7 +11,8 @@
  */
 #include <endian.h>
 #include <fcntl.h>
-#include <pthread.h>
+#include <sched.h>
+#include <unistd.h>
 
 #include "lib/blk.h"
 
@@ -474,43 +475,36 @@ static void test_s95_a_broken_queue_says_needs_reset(void **state)
 	assert_int_equal(dev_get_status(cl.fd), 0);
 }
 
-/* ---- a second thread that changes everything (H30) ---- */
+/* ---- somebody who changes everything all the time (H30) ---- */
 
-struct spoiler {
-	struct client *cl;
-	bool stop;
-	unsigned int seed;
-};
-
-static void *spoil_ring(void *arg)
+/* In a process of its own: it shares the memory, and ends by SIGKILL. */
+static void spoil_ring(struct client *cl, unsigned int seed)
 {
-	struct spoiler *s = arg;
-	struct ring *r = &s->cl->vqs[0].ring;
-	volatile uint8_t *va = (volatile uint8_t *)r->va;
+	volatile uint8_t *va = (volatile uint8_t *)cl->vqs[0].ring.va;
 
-	while (!__atomic_load_n(&s->stop, __ATOMIC_RELAXED)) {
-		unsigned int x = (unsigned int)rand_r(&s->seed);
+	for (;;) {
+		unsigned int x = (unsigned int)rand_r(&seed);
 		/* Descriptors mostly, indexes now and then. */
 		size_t at = x % 8 == 0 ? RING_DRIVER + x / 8 % 64
 				       : x / 8 % (NUM * 16);
 
 		va[at] = (uint8_t)(x >> 16);
 	}
-	return NULL;
 }
 
 static void test_h30_a_ring_that_changes_all_the_time(void **state)
 {
 	struct conf *c = *state;
+	struct client cl;
 
 	for (unsigned int round = 0; round < 10; round++) {
-		struct client cl;
-		struct spoiler s = { .cl = &cl, .seed = round + 1 };
-		pthread_t thread;
+		pid_t pid;
 
 		blk_start(&cl, c, NUM, BLK_FEATURES | F_INDIRECT);
-		assert_int_equal(pthread_create(&thread, NULL, spoil_ring, &s),
-				 0);
+		pid = conf_fork(c);
+		if (pid == 0) {
+			spoil_ring(&cl, round + 1);
+		}
 		for (unsigned int i = 0; i < 300; i++) {
 			uint32_t written;
 			uint16_t id;
@@ -523,17 +517,15 @@ static void test_h30_a_ring_that_changes_all_the_time(void **state)
 				break;
 			}
 		}
-		__atomic_store_n(&s.stop, true, __ATOMIC_RELAXED);
-		assert_int_equal(pthread_join(thread, NULL), 0);
 		assert_int_equal(dev_set_status(cl.fd, 0), 0);
+		conf_kill(c, pid);
 		conf_close(c, cl.fd);
 	}
-	{
-		struct client cl;
-
-		blk_start(&cl, c, NUM, BLK_FEATURES);
-		assert_true(blk_works(&cl));
-	}
+	client_init(&cl, c,
+		    conf_open_soon(c, conf_node_of(CONF_DEVICE_BLK), O_RDWR));
+	assert_int_equal(dev_set_owner(cl.fd), 0);
+	client_run(&cl, BLK_FEATURES, 1, NUM);
+	assert_true(blk_works(&cl));
 }
 
 /* H24: the fields that say who wants to be told what. */

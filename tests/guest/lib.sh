@@ -38,6 +38,7 @@
 #   GUEST_MODULES  to load before the job, comma between (virtio_net,virtio_blk)
 #   GUEST_TIMEOUT  seconds for all (120)
 #   GUEST_REBOOTS  1: a reset boots again (else: ends QEMU)
+#   GUEST_HOLD     1: stay up after the job, until guest_qmp quit
 #   GUEST_WORK     folder to mount on /work in the guest (needs no network)
 
 guest_here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
@@ -134,7 +135,8 @@ guest_start()
 		guest_pack "${job[@]}"
 		qemu+=(-kernel "$guest_kernel" -initrd "$GUEST_DIR/initrd"
 			-append "console=ttyS0 panic=-1 quiet ipv6.disable=1 $(
-			)mods=${GUEST_MODULES-virtio_net,virtio_blk}")
+			)mods=${GUEST_MODULES-virtio_net,virtio_blk}$(
+			)${GUEST_HOLD:+ hold}")
 	fi
 	case ${GUEST_RAM:-memfd} in
 	memfd)

@@ -25,6 +25,9 @@
 #define BLK_DISCARD_ALIGNMENT 512
 #define BLK_DISCARD_SECTORS   0xffffffffU
 #define BLK_DISCARD_SEGMENTS  1
+/* Work of one round, after which others have their turn (H92); one request at
+ * least. */
+#define BLK_ROUND_BYTES (8U << 20)
 
 /* One request, its header in private memory. */
 struct request {
@@ -34,6 +37,7 @@ struct request {
 	uint32_t out_bytes; /* data to the device */
 	uint32_t in_bytes; /* data to the driver, without the status */
 	uint32_t written; /* data written, from the first byte on */
+	uint64_t work_bytes; /* moved or cleared */
 };
 
 static bool in_capacity(const struct blk_dev *blk, uint64_t sector,
@@ -91,7 +95,7 @@ static uint8_t do_get_id(struct blk_dev *blk, struct request *req)
 }
 
 /* Discard and write zeroes: one range, in a payload of its own. */
-static uint8_t read_range(struct blk_dev *blk, const struct request *req,
+static uint8_t read_range(struct blk_dev *blk, struct request *req,
 			  uint32_t allowed_flags, uint64_t *ret_offset,
 			  uint64_t *ret_len, uint32_t *ret_flags)
 {
@@ -113,6 +117,7 @@ static uint8_t read_range(struct blk_dev *blk, const struct request *req,
 	}
 	*ret_offset = sector * BLK_SECTOR_BYTES;
 	*ret_len = n_sectors * BLK_SECTOR_BYTES;
+	req->work_bytes += *ret_len;
 	return VIRTIO_BLK_S_OK;
 }
 
@@ -181,6 +186,8 @@ static bool parse(struct vq_chain *chain, struct request *req)
 		.sector = le64toh(hdr.sector),
 		.out_bytes = chain->readable_bytes - (uint32_t)HDR_BYTES,
 		.in_bytes = chain->writable_bytes - 1,
+		.work_bytes =
+			(uint64_t)chain->readable_bytes + chain->writable_bytes,
 	};
 	return true;
 }
@@ -202,16 +209,20 @@ void blk_submit(struct soft_dev *dev, uint16_t idx, struct vq_chain **chains,
 		unsigned int n)
 {
 	struct blk_dev *blk = blk_dev_of(dev);
+	uint64_t work_bytes = 0;
+	unsigned int i;
 
-	for (unsigned int i = 0; i < n; i++) {
+	for (i = 0; i < n && work_bytes < BLK_ROUND_BYTES; i++) {
 		struct request req;
 		uint32_t written = 0;
 
 		if (parse(chains[i], &req)) {
 			written = put_status(&req, execute(blk, &req));
+			work_bytes += req.work_bytes;
 		}
 		soft_complete(dev, idx, chains[i], written);
 	}
+	soft_unfetch(dev, idx, n - i);
 }
 
 void blk_get_config(struct soft_dev *dev, uint32_t offset, void *buf,

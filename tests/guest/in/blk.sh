@@ -12,6 +12,7 @@ name=$(basename "$disk")
 echo "blk: $name driver" \
 	"$(basename $(readlink /sys/block/$name/device/driver))" \
 	"sectors $(cat /sys/block/$name/size)"
+echo "blk: features $(cat /sys/block/$name/device/features)"
 modprobe ext4 || exit 1
 /sbin/mke2fs -q -t ext4 -F "$disk" || exit 1
 mount -t ext4 "$disk" /mnt || exit 1
