@@ -29,6 +29,7 @@
 #include "base/err.h"
 #include "cli/cli.h"
 #include "cli/find.h"
+#include "loop/loop.h"
 
 #define VALUE_MAX 256
 
@@ -137,9 +138,17 @@ static void preload(char *value)
 	}
 }
 
-static void loop_backend(char *value)
+static void loop(char *value)
 {
-	answer(value, "epoll");
+	struct loop *loop_made;
+	int r = loop_new("probe", &loop_made);
+
+	if (r < 0) {
+		answer(value, "no (%s)", err_text(r));
+		return;
+	}
+	answer(value, "%s", loop_backend(loop_made));
+	(void)loop_free(loop_made);
 }
 
 static void kernel_vdpa(char *value)
@@ -355,7 +364,7 @@ static const struct {
 	{ "open_files_max", open_files },
 	{ "daemon", daemon_there },
 	{ "preload", preload },
-	{ "loop", loop_backend },
+	{ "loop", loop },
 	{ "kernel_vdpa", kernel_vdpa },
 	{ "kernel_vhost_vdpa", kernel_vhost_vdpa },
 	{ "kernel_vduse", kernel_vduse },

@@ -82,6 +82,11 @@ struct loop *loop_free(struct loop *loop)
 	return NULL;
 }
 
+const char *loop_backend(const struct loop *loop)
+{
+	return loop->ops->name;
+}
+
 bool loop_is_owner(const struct loop *loop)
 {
 	if (loop->sim) {

@@ -89,6 +89,9 @@ void loop_stop(struct loop *loop);
 bool loop_is_owner(const struct loop *loop);
 #define assert_owner(loop) assert(loop_is_owner(loop))
 
+/* The name of its back end: "epoll", "simulated". */
+const char *loop_backend(const struct loop *loop);
+
 /* Monotonic, nanoseconds, not 0; virtual in a simulated loop. As of the start
  * of the current round of callbacks: no system call. */
 uint64_t loop_now_ns(const struct loop *loop);

@@ -173,6 +173,7 @@ static void epoll_loop_free(struct loop *loop)
 }
 
 static const struct loop_ops epoll_ops = {
+	.name = "epoll",
 	.watch_add = epoll_watch_add,
 	.watch_change = epoll_watch_change,
 	.watch_del = epoll_watch_del,

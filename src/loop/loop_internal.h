@@ -25,6 +25,7 @@
  *
  * All but wake() are called by the owner.
  *
+ * @name: for the user
  * @watch_add: start watching watch->fd for watch->events. 0; -errno
  * @watch_change: watch for @events instead; the same now again when they are
  *                ready. 0; -errno
@@ -40,6 +41,7 @@
  * The simulated back end needs no wait(), dispatch() and wake().
  */
 struct loop_ops {
+	const char *name;
 	int (*watch_add)(struct loop *loop, struct loop_watch *watch);
 	int (*watch_change)(struct loop *loop, struct loop_watch *watch,
 			    unsigned int events);

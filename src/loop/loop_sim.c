@@ -588,6 +588,7 @@ static void sim_loop_free(struct loop *loop)
 }
 
 static const struct loop_ops sim_ops = {
+	.name = "simulated",
 	.watch_add = sim_watch_add,
 	.watch_change = sim_watch_change,
 	.watch_del = sim_watch_del,

@@ -420,6 +420,8 @@ static int status(struct call *call, json_t **ret)
 	ok &= json_put(obj, "pid", json_integer(getpid()));
 	ok &= json_put(obj, "uptime_ms",
 		       json_u64((now_ns - ctx->start_ns) / 1000000));
+	ok &= json_put(obj, "loop",
+		       json_string(loop_backend(vdpakit_control(ctx->kit))));
 	ok &= json_put(obj, "workers", json_u64(vdpakit_n_workers(ctx->kit)));
 	ok &= json_put(obj, "devices", json_u64(count_devices(call->bus)));
 	if (ctx->host.status) {

@@ -449,6 +449,8 @@ static void test_status_has_what_the_host_adds(void **state)
 	assert_string_equal(
 		json_string_value(json_object_get(status, "version")),
 		VDPAKIT_VERSION);
+	assert_string_equal(json_string_value(json_object_get(status, "loop")),
+			    "simulated");
 	assert_int_equal(json_integer_value(json_object_get(status, "pid")),
 			 getpid());
 	assert_int_equal(json_integer_value(json_object_get(status, "extra")),
