@@ -153,6 +153,11 @@ static bool on_status(void *priv, json_t *obj)
 	return ok;
 }
 
+static void on_event(void *priv, const char *dev, const char *what)
+{
+	log_info(dev, "%s", what);
+}
+
 /* ---- life ---- */
 
 static int make_instance(struct host *host)
@@ -171,7 +176,9 @@ static int make_instance(struct host *host)
 	host->ctx.host.status = on_status;
 	host->ctx.host.shutdown = is_private(host) ? on_shutdown : NULL;
 	host->ctx.host.priv = host;
-	return netlink_new(vdpakit_bus(host->kit), &host->netlink);
+	host->ctx.events.fn = on_event;
+	return netlink_new(vdpakit_bus(host->kit), &host->ctx.events,
+			   &host->netlink);
 }
 
 int host_new(const struct host_options *options, struct host **ret)

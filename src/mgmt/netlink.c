@@ -305,7 +305,8 @@ struct cdev_netlink_ops netlink_ops(struct netlink *nl)
 	return (struct cdev_netlink_ops){ .request = on_request, .priv = nl };
 }
 
-int netlink_new(struct vdpa_bus *bus, struct netlink **ret)
+int netlink_new(struct vdpa_bus *bus, const struct mgmt_events *events,
+		struct netlink **ret)
 {
 	struct netlink *nl = calloc(1, sizeof(*nl));
 
@@ -314,6 +315,7 @@ int netlink_new(struct vdpa_bus *bus, struct netlink **ret)
 	}
 	nl->n_refs = 1;
 	nl->bus = bus;
+	nl->events = events;
 	*ret = nl;
 	return 0;
 }

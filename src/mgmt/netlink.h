@@ -24,6 +24,7 @@
 
 #include "bus/bus.h"
 #include "cdev/cdev.h"
+#include "mgmt/objects.h"
 
 #define NETLINK_FAMILY_ID 0x1c
 
@@ -34,7 +35,16 @@ struct netlink_stats {
 	uint64_t n_errors;
 };
 
-int netlink_new(struct vdpa_bus *bus, struct netlink **ret);
+/**
+ * netlink_new() - answer for a bus
+ * @bus: which
+ * @events: told of changes; must outlive every answer; may be NULL
+ * @ret: written on success
+ *
+ * Return: 0; -ENOMEM
+ */
+int netlink_new(struct vdpa_bus *bus, const struct mgmt_events *events,
+		struct netlink **ret);
 /* A DEV_DEL that waits still gets its answer. */
 struct netlink *netlink_free(struct netlink *nl);
 

@@ -315,9 +315,13 @@ static int dev_new(struct netlink *nl, struct nl_request *req,
 		return r;
 	}
 	get_config(req, &config);
-	return vdpa_dev_add(
-		nl->bus, nl_has(&req->attrs, ATTR_BUS_NAME) ? bus_name : NULL,
-		mgmtdev_name, name, &config);
+	r = vdpa_dev_add(nl->bus,
+			 nl_has(&req->attrs, ATTR_BUS_NAME) ? bus_name : NULL,
+			 mgmtdev_name, name, &config);
+	if (r == 0) {
+		mgmt_event(nl->events, name, "added by %s", mgmtdev_name);
+	}
+	return r;
 }
 
 static int attr_set(struct netlink *nl, struct nl_request *req,
@@ -337,12 +341,17 @@ static int attr_set(struct netlink *nl, struct nl_request *req,
 		return 0;
 	}
 	get_config(req, &config);
-	return vdpa_dev_set(nl->bus, vdev->name, &config);
+	r = vdpa_dev_set(nl->bus, vdev->name, &config);
+	if (r == 0) {
+		mgmt_event(nl->events, vdev->name, "its address was set");
+	}
+	return r;
 }
 
 /* A DEV_DEL whose device is still in use; a copy of what its answer needs. */
 struct removal {
 	struct netlink *nl;
+	char name[NAME_BUF];
 	struct nl_request req;
 	uint8_t msg[];
 };
@@ -358,6 +367,9 @@ static void on_removed(void *priv, int result)
 {
 	struct removal *removal = priv;
 
+	if (result == 0) {
+		mgmt_event(removal->nl->events, removal->name, "deleted");
+	}
 	nl_finish(removal->nl, &removal->req, result);
 	removal_free(removal);
 }
@@ -398,6 +410,7 @@ static int dev_del(struct netlink *nl, struct nl_request *req,
 	if (!removal) {
 		return err(-ENOMEM, "out of memory");
 	}
+	memcpy(removal->name, name, sizeof(name));
 	r = vdpa_dev_del(nl->bus, name, on_removed, removal);
 	if (r < 0) {
 		removal_free(removal);

@@ -21,6 +21,7 @@
 struct netlink {
 	unsigned int n_refs; /* its owner's, and one each DEV_DEL that waits */
 	struct vdpa_bus *bus;
+	const struct mgmt_events *events;
 	struct netlink_stats stats;
 };
 

@@ -8,6 +8,7 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -62,6 +63,20 @@ static const struct field_desc blk_fields[] = {
 };
 
 _Static_assert(ARRAY_SIZE(blk_fields) <= MGMT_FIELDS_MAX, "room for all");
+
+void mgmt_event(const struct mgmt_events *events, const char *dev,
+		const char *fmt, ...)
+{
+	char what[128];
+	va_list ap;
+
+	if (events && events->fn) {
+		va_start(ap, fmt);
+		(void)vsnprintf(what, sizeof(what), fmt, ap); /* may be cut */
+		va_end(ap);
+		events->fn(events->priv, dev, what);
+	}
+}
 
 void mgmt_handle(const struct vdpa_mgmtdev *mgmtdev, char *buf, size_t size)
 {

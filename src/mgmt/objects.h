@@ -44,6 +44,20 @@ enum mgmt_field {
 	MGMT_BLK_FLUSH = 36,
 };
 
+/**
+ * struct mgmt_events - who wants to know of changes, for a log
+ *
+ * @fn: one event in a device's life: "added by vdpasim_net"; may be NULL
+ */
+struct mgmt_events {
+	void (*fn)(void *priv, const char *dev, const char *what);
+	void *priv;
+};
+
+/* @events may be NULL. */
+void mgmt_event(const struct mgmt_events *events, const char *dev,
+		const char *fmt, ...) _printf_(3, 4);
+
 /* Writes "BUS/NAME" or "NAME". */
 void mgmt_handle(const struct vdpa_mgmtdev *mgmtdev, char *buf, size_t size);
 

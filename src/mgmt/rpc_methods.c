@@ -298,7 +298,12 @@ static int dev_add(struct call *call, json_t **ret)
 	take_config(call, &config);
 	r = vdpa_dev_add(call->bus, bus_name[0] ? bus_name : NULL, mgmtdev_name,
 			 call->args[ADD_NAME].text, &config);
-	return r < 0 ? r : no_answer(ret);
+	if (r < 0) {
+		return r;
+	}
+	mgmt_event(&call->ctx->events, call->args[ADD_NAME].text, "added by %s",
+		   call->args[ADD_MGMTDEV].text);
+	return no_answer(ret);
 }
 
 static int dev_set(struct call *call, json_t **ret)
@@ -308,7 +313,12 @@ static int dev_set(struct call *call, json_t **ret)
 
 	take_config(call, &config);
 	r = vdpa_dev_set(call->bus, call->args[ADD_NAME].text, &config);
-	return r < 0 ? r : no_answer(ret);
+	if (r < 0) {
+		return r;
+	}
+	mgmt_event(&call->ctx->events, call->args[ADD_NAME].text,
+		   "its address was set");
+	return no_answer(ret);
 }
 
 static const struct rpc_param name_params[] = {
@@ -317,6 +327,8 @@ static const struct rpc_param name_params[] = {
 
 /* Whom to tell when a device is gone. */
 struct removal {
+	struct rpc_ctx *ctx;
+	char name[VDPA_NAME_MAX];
 	rpc_done_fn done;
 	void *priv;
 };
@@ -326,6 +338,9 @@ static void removal_done(void *priv, int result)
 	struct removal *removal = priv;
 	json_t *obj = json_object();
 
+	if (result == 0) {
+		mgmt_event(&removal->ctx->events, removal->name, "deleted");
+	}
 	if (result < 0) {
 		removal->done(removal->priv, -result, err_text(result), NULL);
 	} else if (!obj) {
@@ -345,6 +360,9 @@ static int dev_del(struct call *call, json_t **ret)
 	if (!removal) {
 		return err(-ENOMEM, "out of memory");
 	}
+	removal->ctx = call->ctx;
+	(void)snprintf(removal->name, sizeof(removal->name), "%s",
+		       call->args[0].text);
 	removal->done = call->done;
 	removal->priv = call->priv;
 	r = vdpa_dev_del(call->bus, call->args[0].text, removal_done, removal);
@@ -375,14 +393,23 @@ static int dev_bind(struct call *call, json_t **ret)
 	int r = vdpa_dev_bind(call->bus, call->args[BIND_NAME].text,
 			      call->args[BIND_DRIVER].text, params, n);
 
-	return r < 0 ? r : no_answer(ret);
+	if (r < 0) {
+		return r;
+	}
+	mgmt_event(&call->ctx->events, call->args[BIND_NAME].text,
+		   "bound to %s", call->args[BIND_DRIVER].text);
+	return no_answer(ret);
 }
 
 static int dev_unbind(struct call *call, json_t **ret)
 {
 	int r = vdpa_dev_unbind(call->bus, call->args[0].text);
 
-	return r < 0 ? r : no_answer(ret);
+	if (r < 0) {
+		return r;
+	}
+	mgmt_event(&call->ctx->events, call->args[0].text, "unbound");
+	return no_answer(ret);
 }
 
 static int driver_show(struct call *call, json_t **ret)

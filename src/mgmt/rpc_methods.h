@@ -21,6 +21,7 @@
 
 #include "base/util.h"
 #include "mgmt/instance.h"
+#include "mgmt/objects.h"
 
 /* Error codes of JSON-RPC 2.0; ours are errno numbers, which are positive. */
 enum rpc_error {
@@ -46,6 +47,7 @@ struct rpc_host {
 struct rpc_ctx {
 	struct vdpakit *kit;
 	struct rpc_host host;
+	struct mgmt_events events;
 	uint64_t start_ns;
 };
 

@@ -88,7 +88,7 @@ static int set_up(void **state)
 		vdpa_dev_add(fx->bus, NULL, "fakenet", "net0", &config), 0);
 	assert_int_equal(
 		vdpa_dev_add(fx->bus, "pci", "fakeblk", "blk0", &config), 0);
-	assert_int_equal(netlink_new(fx->bus, &fx->nl), 0);
+	assert_int_equal(netlink_new(fx->bus, NULL, &fx->nl), 0);
 	fx->client.to = (struct cdev_netlink_to){ on_reply, on_keep, on_end };
 	fx->is_admin = true;
 	fx->w = (struct nl_writer){ .buf = fx->out, .size = sizeof(fx->out) };

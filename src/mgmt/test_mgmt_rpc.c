@@ -37,11 +37,21 @@ struct fixture {
 	struct sockaddr_un addr;
 	socklen_t addr_len;
 	unsigned int n_shutdowns;
+	char events[512];
 	char line[6 << 20];
 };
 
 static void on_tick(void *priv)
 {
+}
+
+static void on_event(void *priv, const char *dev, const char *what)
+{
+	struct fixture *fx = priv;
+	size_t n = strlen(fx->events);
+
+	(void)snprintf(fx->events + n, sizeof(fx->events) - n, "%s %s;", dev,
+		       what);
 }
 
 static void on_shutdown(void *priv)
@@ -89,6 +99,7 @@ static int set_up(void **state)
 	fx->ctx.start_ns = loop_now_ns(fx->control);
 	fx->ctx.host.status = on_status;
 	fx->ctx.host.priv = fx;
+	fx->ctx.events = (struct mgmt_events){ on_event, fx };
 	assert_int_equal(rpc_new(&fx->ctx, listen_somewhere(fx), &fx->rpc), 0);
 	*state = fx;
 	return 0;
@@ -240,6 +251,9 @@ static void test_methods_answer_in_iproute2s_shapes(void **state)
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		assert_string_equal(ask(fx, fd, cases[i].ask), cases[i].want);
 	}
+	assert_string_equal(fx->events,
+			    "n0 added by fakenet;n0 bound to fakedrv;"
+			    "n0 its address was set;n0 unbound;n0 deleted;");
 	close(fd);
 }
 
@@ -649,6 +663,31 @@ static void test_deep_nesting_is_refused(void **state)
 	close(fd);
 }
 
+/* H62: descriptors beside a request go nowhere. */
+static void test_passed_fds_h62_are_not_kept(void **state)
+{
+	static char text[] = REQ("dev.show");
+	struct fixture *fx = *state;
+	unsigned int before;
+	int fd = dial(fx);
+
+	check_alive(fx, fd);
+	before = count_fds();
+	for (unsigned int n = 1; n <= FD_PASS_MAX; n++) {
+		struct iovec iov = { text, sizeof(text) - 1 };
+		struct fd_msg msg = { .iov = &iov, .n_iov = 1, .n_fds = n };
+
+		for (unsigned int i = 0; i < n; i++) {
+			msg.fds[i] = fd;
+		}
+		assert_int_equal(fd_send(fd, &msg, 0), iov.iov_len);
+		run(fx, MS);
+		assert_string_equal(hear(fx, fd), OK("{\"dev\":{}}"));
+	}
+	assert_int_equal(count_fds(), before);
+	close(fd);
+}
+
 /* H63: one byte at a time, and several lines in one write. */
 static void test_split_writes_h63_make_no_difference(void **state)
 {
@@ -1021,6 +1060,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_lines_that_are_no_requests_are_answered),
 	T(test_ids_come_back_and_notifications_do_not),
 	T(test_deep_nesting_is_refused),
+	T(test_passed_fds_h62_are_not_kept),
 	T(test_split_writes_h63_make_no_difference),
 	T(test_line_limit_h63_is_a_mebibyte),
 	T(test_half_request_h70_is_cut_in_time),

@@ -62,3 +62,7 @@ is 'status -j' "$(vdpakit -j status | jq '.status.devices')" 0
 is 'not private' "$(vdpakit -j status | jq '.status.private')" false
 is '-s' "$(env -u VDPAKIT_RPC "$vdpakit" -s "$rpc" -j dev)" '{"dev":{}}'
 stop_daemon
+# One line for each event in a device's life.
+has 'the log' "$(cat "$work/log")" 'info: n0: added by vdpasim_net'
+has 'the log' "$(cat "$work/log")" 'info: n0: bound to vhost_vdpa'
+has 'the log' "$(cat "$work/log")" 'info: b0: deleted'
