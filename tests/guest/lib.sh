@@ -39,7 +39,7 @@
 #   GUEST_TIMEOUT  seconds for all (120)
 #   GUEST_REBOOTS  1: a reset boots again (else: ends QEMU)
 #   GUEST_HOLD     1: stay up after the job, until guest_qmp quit
-#   GUEST_WORK     folder to mount on /work in the guest (needs no network)
+#   GUEST_WORK     folder to mount on /share in the guest (needs no network)
 
 guest_here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 guest_top=$(realpath "$guest_here/../..")

@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# Run another job of /job, reboot, run it again.  Needs a /work share.
+# Run another job of /job, reboot, run it again.  Needs a /share mount.
 #
 # Copyright (c) 2026, the vdpakit authors
 #
