@@ -79,7 +79,7 @@ there is no option --foo|--foo
 --private: 1 is no open descriptor above 2|--private 1
 --dev 'n0 nobody': Fail to find the specified|--dev "n0 nobody"
 --dev 'n0 vdpasim_net mtu 70000': mtu: 70000 is above|--dev "n0 vdpasim_net mtu 70000"
---dev 'n0 vdpasim_net': there is a device n0 already|--dev "n0 vdpasim_net" --dev "n0 vdpasim_net"
+--dev 'n0 vdpasim_net': there is a device n0 already|--log warn --dev "n0 vdpasim_net" --dev "n0 vdpasim_net"
 TABLE
 status_is 1 "$vdpakitd" --socket "$work/a/b/c" --preload "$preload"
 has 'no folder' "$err" "$work/a/b: No such file or directory"
