@@ -50,6 +50,9 @@ void tool_require(enum tool tool)
 }
 
 static int run_args(enum tool tool, char out[TOOL_OUT], const char *fmt,
+		    va_list ap) __attribute__((format(printf, 3, 0)));
+
+static int run_args(enum tool tool, char out[TOOL_OUT], const char *fmt,
 		    va_list ap)
 {
 	char args[512], line[1024];
