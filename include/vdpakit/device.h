@@ -29,6 +29,7 @@ extern "C" {
 
 struct vdpa_device;
 struct iotlb_snap;
+struct mem_log;
 struct region;
 
 /* Names of devices, management devices and bus drivers, with the NUL. */
@@ -84,6 +85,46 @@ struct vdpa_gate {
 	bool (*is_behind)(void *priv);
 	void *priv;
 };
+
+/**
+ * struct vdpa_vq_log - where a virtqueue's writes to memory are marked
+ *
+ * @log: the dirty log; borrowed for the call, the device takes a reference
+ * @used_gpa: where writes of the device area are marked (its first byte), for
+ *            split rings; UINT64_MAX: where that memory is
+ */
+struct vdpa_vq_log {
+	struct mem_log *log;
+	uint64_t used_gpa;
+};
+
+/**
+ * struct vdpa_inflight - memory that outlives us, to keep what is in flight
+ *
+ * @region: borrowed for the call, the device takes a reference
+ * @offset, @size_bytes: of this queue's part. Its layout is QEMU's
+ *                       (docs/interop/vhost-user.rst, "Inflight I/O tracking")
+ */
+struct vdpa_inflight {
+	struct region *region;
+	uint64_t offset;
+	uint64_t size_bytes;
+};
+
+/**
+ * struct vdpa_miss - whom a device asks for mappings that it lacks
+ *
+ * @miss: an address that a queue needs is not mapped, or not with @perm (enum
+ *        mem_perm). The queue waits for the next change of its map. Any thread
+ * @priv: its argument
+ */
+struct vdpa_miss {
+	void (*miss)(void *priv, uint32_t asid, uint64_t iova, uint32_t perm);
+	void *priv;
+};
+
+/* Most bytes that a device's state may take. */
+#define VDPA_STATE_MAX (1U << 20)
 
 /* Receives the counters of one virtqueue, name by name. */
 typedef void (*vdpa_stat_fn)(void *priv, const char *name, uint64_t value);
@@ -161,6 +202,21 @@ typedef void (*vdpa_stat_fn)(void *priv, const char *name, uint64_t value);
  *            from a queue and before it works on them. If the answer is "behind"
  *            it gives them back; kick_vq() comes when it may look again. NULL:
  *            no gate. The old one is not used any more once this returns
+ * @set_vq_log: optional: mark in the log what this queue's requests, and the
+ *              device in its ring, write from now on; NULL: no more
+ * @set_vq_inflight: optional: from the queue's next start on, keep there what
+ *                   is in flight, and first do what is found there; NULL: no
+ *                   more
+ * @set_miss: optional: from the next start of queues on, do not fail what is
+ *            not mapped but ask for it; NULL: fail it
+ * @announce: optional, network devices: tell the network where this MAC
+ *            address is now
+ * @save_state: optional, with load_state(): what set_config() and queue state
+ *              do not hold and a driver can have changed. At most @size bytes
+ *              to @buf. The device is suspended or its queues are stopped.
+ *              Return: bytes; -ENOSPC
+ * @load_state: the same, of a device that was made alike, possibly elsewhere:
+ *              -EINVAL it makes no sense here, nothing was changed
  */
 struct vdpa_config_ops {
 	size_t size;
@@ -238,6 +294,15 @@ struct vdpa_config_ops {
 
 	void (*set_gate)(struct vdpa_device *vdev,
 			 const struct vdpa_gate *gate);
+	int (*set_vq_log)(struct vdpa_device *vdev, uint16_t idx,
+			  const struct vdpa_vq_log *log);
+	int (*set_vq_inflight)(struct vdpa_device *vdev, uint16_t idx,
+			       const struct vdpa_inflight *inflight);
+	int (*set_miss)(struct vdpa_device *vdev, const struct vdpa_miss *miss);
+	int (*announce)(struct vdpa_device *vdev, const uint8_t mac[6]);
+	int64_t (*save_state)(struct vdpa_device *vdev, void *buf, size_t size);
+	int (*load_state)(struct vdpa_device *vdev, const void *buf,
+			  size_t size);
 };
 
 #ifdef __cplusplus

@@ -156,7 +156,8 @@ static bool ops_are_complete(const struct vdpa_config_ops *ops)
 	       ops->get_vendor_id && ops->get_status && ops->set_status &&
 	       ops->reset && ops->get_config_size && ops->get_config &&
 	       ops->set_config && !ops->suspend == !ops->resume &&
-	       !ops->dma_map == !ops->dma_unmap;
+	       !ops->dma_map == !ops->dma_unmap &&
+	       !ops->save_state == !ops->load_state;
 }
 
 static int device_check(struct vdpa_device *vdev)

@@ -350,6 +350,15 @@ void vdpa_get_iova_range(struct vdpa_device *vdev,
 			 struct vdpa_iova_range *ret_range);
 /* @gate may be NULL; -EOPNOTSUPP. */
 int vdpa_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate);
+int vdpa_set_vq_log(struct vdpa_device *vdev, uint32_t idx,
+		    const struct vdpa_vq_log *log);
+int vdpa_set_vq_inflight(struct vdpa_device *vdev, uint32_t idx,
+			 const struct vdpa_inflight *inflight);
+int vdpa_set_miss(struct vdpa_device *vdev, const struct vdpa_miss *miss);
+int vdpa_announce(struct vdpa_device *vdev, const uint8_t mac[6]);
+/* -EINVAL: @size of load_state() is above VDPA_STATE_MAX. */
+int64_t vdpa_save_state(struct vdpa_device *vdev, void *buf, size_t size);
+int vdpa_load_state(struct vdpa_device *vdev, const void *buf, size_t size);
 int vdpa_bind_mm(struct vdpa_device *vdev, int pid);
 void vdpa_unbind_mm(struct vdpa_device *vdev);
 

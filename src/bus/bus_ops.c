@@ -466,6 +466,67 @@ int vdpa_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate)
 	return 0;
 }
 
+int vdpa_set_vq_log(struct vdpa_device *vdev, uint32_t idx,
+		    const struct vdpa_vq_log *log)
+{
+	int ret = check_vq(vdev, idx);
+
+	if (ret < 0) {
+		return ret;
+	}
+	return vdev->ops->set_vq_log
+		       ? vdev->ops->set_vq_log(vdev, (uint16_t)idx, log)
+		       : missing(vdev, "dirty log");
+}
+
+int vdpa_set_vq_inflight(struct vdpa_device *vdev, uint32_t idx,
+			 const struct vdpa_inflight *inflight)
+{
+	int ret = check_vq(vdev, idx);
+
+	if (ret < 0) {
+		return ret;
+	}
+	if (inflight && !range_fits(inflight->offset, inflight->size_bytes,
+				    region_size(inflight->region))) {
+		return err(-EINVAL,
+			   "%s.vq%u: inflight log ends beyond its file",
+			   vdev->name, idx);
+	}
+	return vdev->ops->set_vq_inflight
+		       ? vdev->ops->set_vq_inflight(vdev, (uint16_t)idx,
+						    inflight)
+		       : missing(vdev, "inflight log");
+}
+
+int vdpa_set_miss(struct vdpa_device *vdev, const struct vdpa_miss *miss)
+{
+	return vdev->ops->set_miss ? vdev->ops->set_miss(vdev, miss)
+				   : missing(vdev, "IOTLB misses");
+}
+
+int vdpa_announce(struct vdpa_device *vdev, const uint8_t mac[6])
+{
+	return vdev->ops->announce ? vdev->ops->announce(vdev, mac)
+				   : missing(vdev, "announce");
+}
+
+int64_t vdpa_save_state(struct vdpa_device *vdev, void *buf, size_t size)
+{
+	return vdev->ops->save_state ? vdev->ops->save_state(vdev, buf, size)
+				     : missing(vdev, "save_state");
+}
+
+int vdpa_load_state(struct vdpa_device *vdev, const void *buf, size_t size)
+{
+	if (size > VDPA_STATE_MAX) {
+		return err(-EINVAL, "%s: state of %zu bytes, limit %u",
+			   vdev->name, size, VDPA_STATE_MAX);
+	}
+	return vdev->ops->load_state ? vdev->ops->load_state(vdev, buf, size)
+				     : missing(vdev, "load_state");
+}
+
 int vdpa_bind_mm(struct vdpa_device *vdev, int pid)
 {
 	return vdev->ops->bind_mm ? vdev->ops->bind_mm(vdev, pid) : 0;

@@ -630,6 +630,22 @@ static void test_missing_optional_ops_are_eopnotsupp(void **state)
 	assert_int_equal(vdpa_bind_mm(vdev, 1), 0);
 }
 
+static void test_missing_migration_ops_are_eopnotsupp(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_device *vdev = add_device(fx);
+	const uint8_t mac[6] = { 0 };
+	char buf[1];
+
+	assert_int_equal(vdpa_set_gate(vdev, NULL), -EOPNOTSUPP);
+	assert_int_equal(vdpa_set_vq_log(vdev, 0, NULL), -EOPNOTSUPP);
+	assert_int_equal(vdpa_set_vq_inflight(vdev, 0, NULL), -EOPNOTSUPP);
+	assert_int_equal(vdpa_set_miss(vdev, NULL), -EOPNOTSUPP);
+	assert_int_equal(vdpa_announce(vdev, mac), -EOPNOTSUPP);
+	assert_int_equal(vdpa_save_state(vdev, buf, 1), -EOPNOTSUPP);
+	assert_int_equal(vdpa_load_state(vdev, buf, 1), -EOPNOTSUPP);
+}
+
 /* ---- optional ops that are there ---- */
 
 static void f_kick_vq_with_data(struct vdpa_device *vdev, uint32_t data)
@@ -686,6 +702,41 @@ static int f_bind_mm(struct vdpa_device *vdev, int pid)
 static void f_unbind_mm(struct vdpa_device *vdev)
 {
 	fake_of(vdev)->num = 0;
+}
+
+static int f_set_vq_log(struct vdpa_device *vdev, uint16_t idx,
+			const struct vdpa_vq_log *log)
+{
+	return idx == 1 && !log ? 0 : -EIO;
+}
+
+static int f_set_vq_inflight(struct vdpa_device *vdev, uint16_t idx,
+			     const struct vdpa_inflight *inflight)
+{
+	fake_of(vdev)->num = (uint32_t)inflight->size_bytes;
+	return 0;
+}
+
+static int f_set_miss(struct vdpa_device *vdev, const struct vdpa_miss *miss)
+{
+	return miss ? -EIO : 0;
+}
+
+static int f_announce(struct vdpa_device *vdev, const uint8_t mac[6])
+{
+	fake_of(vdev)->num = mac[5];
+	return 0;
+}
+
+static int64_t f_save_state(struct vdpa_device *vdev, void *buf, size_t size)
+{
+	return (int64_t)size - 1;
+}
+
+static int f_load_state(struct vdpa_device *vdev, const void *buf, size_t size)
+{
+	fake_of(vdev)->num = (uint32_t)size;
+	return 0;
 }
 
 static void test_optional_vq_ops_are_called_where_they_are(void **state)
@@ -749,6 +800,52 @@ static void test_optional_device_ops_are_called_where_they_are(void **state)
 	assert_int_equal(fx->fake.num, 77);
 	vdpa_unbind_mm(vdev);
 	assert_int_equal(fx->fake.num, 0);
+}
+
+static void test_migration_ops_are_called_where_they_are(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_device *vdev = add_device(fx);
+	const uint8_t mac[6] = { [5] = 9 };
+	char buf[8];
+
+	fx->fake.ops.set_vq_log = f_set_vq_log;
+	fx->fake.ops.set_miss = f_set_miss;
+	fx->fake.ops.announce = f_announce;
+	fx->fake.ops.save_state = f_save_state;
+	fx->fake.ops.load_state = f_load_state;
+	assert_int_equal(vdpa_set_vq_log(vdev, 1, NULL), 0);
+	assert_int_equal(vdpa_set_vq_log(vdev, 2, NULL), -EINVAL);
+	assert_int_equal(vdpa_set_miss(vdev, NULL), 0);
+	assert_int_equal(vdpa_announce(vdev, mac), 0);
+	assert_int_equal(fx->fake.num, 9);
+	assert_int_equal(vdpa_save_state(vdev, buf, sizeof(buf)), 7);
+	assert_int_equal(vdpa_load_state(vdev, buf, sizeof(buf)), 0);
+	assert_int_equal(fx->fake.num, 8);
+	assert_int_equal(vdpa_load_state(vdev, buf, VDPA_STATE_MAX + 1U),
+			 -EINVAL);
+	assert_int_equal(fx->fake.num, 8);
+}
+
+static void test_inflight_log_must_lie_in_its_file(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_device *vdev = add_device(fx);
+	struct vdpa_inflight inflight = { .offset = 60, .size_bytes = 4 };
+	char mem[64];
+
+	assert_int_equal(region_new_own(mem, sizeof(mem), NULL, NULL,
+					&inflight.region),
+			 0);
+	fx->fake.ops.set_vq_inflight = f_set_vq_inflight;
+	assert_int_equal(vdpa_set_vq_inflight(vdev, 0, &inflight), 0);
+	assert_int_equal(fx->fake.num, 4);
+	inflight.size_bytes = 5;
+	assert_int_equal(vdpa_set_vq_inflight(vdev, 0, &inflight), -EINVAL);
+	inflight.offset = UINT64_MAX;
+	assert_int_equal(vdpa_set_vq_inflight(vdev, 0, &inflight), -EINVAL);
+	assert_int_equal(vdpa_set_vq_inflight(vdev, 2, &inflight), -EINVAL);
+	region_unref(inflight.region);
 }
 
 static void test_group_out_of_range_is_eio(void **state)
@@ -1004,8 +1101,11 @@ static const struct CMUnitTest tests[] = {
 	T(test_names_are_unique_in_every_registry),
 	T(test_vq_index_is_checked_by_every_wrapper),
 	T(test_missing_optional_ops_are_eopnotsupp),
+	T(test_missing_migration_ops_are_eopnotsupp),
 	T(test_optional_vq_ops_are_called_where_they_are),
 	T(test_optional_device_ops_are_called_where_they_are),
+	T(test_migration_ops_are_called_where_they_are),
+	T(test_inflight_log_must_lie_in_its_file),
 	T(test_group_out_of_range_is_eio),
 	T(test_ring_size_is_bounded),
 	T(test_status_never_loses_a_bit),
