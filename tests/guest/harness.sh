@@ -35,6 +35,14 @@ GUEST_RAM=memfd GUEST_REBOOTS=1 guest_boot "$guest_here/in/reboot.sh" 1 \
 	die 'frames were not counted'
 GUEST_RAM=plain guest_boot "$guest_here/in/blk.sh" -- "${disk[@]}" ||
 	die "disk, status $?"
+guest_disk "$work/root"
+root=(-blockdev "file,node-name=d0,filename=$work/root"
+	-device virtio-blk-pci,drive=d0,num-queues=2,disable-legacy=on)
+GUEST_SMP=2 GUEST_ROOT=/dev/vda1 guest_boot "$guest_here/in/blk.sh" \
+	/dev/vda2 -- "${root[@]}" || die "root on a disk, status $?"
+guest_log | grep -q '^blk: fio verified 2 jobs' || die 'fio did not run'
+/sbin/e2fsck -fn "$work/root?offset=1048576" >&2 ||
+	die 'the root was not left clean'
 
 # What must not pass: a job's status, silence, and a job that never ends.
 echo 'exit 7' >"$work/job"

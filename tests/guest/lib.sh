@@ -26,6 +26,8 @@
 #                        97 no GUEST-RC line, 98 QEMU failed, 124 out of time
 # guest_kill             end it now, for an EXIT trap
 # guest_log              the serial log, without carriage returns
+# guest_disk FILE        make it a disk image with a root for GUEST_ROOT on its
+#                        first partition and 64 MiB of zeroes as its second
 #
 # JOB is a script for busybox's sh, in the guest /job/run.  Set before, if the
 # default does not do:
@@ -35,6 +37,9 @@
 #   GUEST_PREFIX   array: command to run QEMU under
 #   GUEST_RAM      "memfd" (default: shared with other processes) or "plain"
 #   GUEST_MEM      size of its memory, MB (512)
+#   GUEST_SMP      virtual CPUs (1), all in one thread of QEMU
+#   GUEST_ROOT     disk in the guest that holds its root, as guest_disk makes it
+#                  (default: none, all is in the initramfs)
 #   GUEST_MODULES  to load before the job, comma between (virtio_net,virtio_blk)
 #   GUEST_TIMEOUT  seconds for all (120)
 #   GUEST_REBOOTS  1: a reset boots again (else: ends QEMU)
@@ -56,7 +61,7 @@ guest_need()
 	local tool paths
 
 	[ "$(uname -m)" = x86_64 ] || guest_skip 'the guest is for x86-64 only'
-	for tool in busybox cpio depmod xz mke2fs python3; do
+	for tool in busybox cpio depmod xz mke2fs fio python3; do
 		PATH=$PATH:/sbin:/usr/sbin command -v "$tool" >/dev/null ||
 			guest_skip "$tool is not installed (scripts/setup test)"
 	done
@@ -81,16 +86,23 @@ guest_initramfs()
 	cache=$guest_cache/guest
 	key=$(cat "$guest_here"/{init,mkinitramfs,frames.c} \
 		"$guest_root/version" "$(command -v busybox)" /sbin/mke2fs \
-		/sbin/e2fsck | sha256sum | cut -c 1-16)
+		/sbin/e2fsck "$(command -v fio)" | sha256sum | cut -c 1-16)
 	guest_base=$cache/initramfs-$key.cpio
+	guest_image=$cache/disk-$key.img
 	[ ! -f "$guest_base" ] || return 0
 	mkdir -p "$cache"
 	(
 		flock 9
 		[ ! -f "$guest_base" ] || exit 0
-		"$guest_here/mkinitramfs" "$guest_root" "$guest_base.new" &&
-			mv "$guest_base.new" "$guest_base"
+		"$guest_here/mkinitramfs" "$guest_root" "$guest_base.new" \
+			"$guest_image" && mv "$guest_base.new" "$guest_base"
 	) 9>"$cache/lock" || guest_skip 'the initramfs could not be built'
+}
+
+guest_disk()
+{
+	[ "${guest_base-}" ] || guest_need
+	cp --sparse=always "$guest_image" "$1"
 }
 
 # guest_pack JOB [ARG...]: the initramfs with the job in it
@@ -129,14 +141,15 @@ guest_start()
 		-display none -vga none -monitor none
 		-serial "file:$GUEST_DIR/serial.log"
 		-qmp "unix:$GUEST_DIR/qmp.sock,server=on,wait=off"
-		-accel tcg,thread=single -cpu max -smp 1 -m "$mem")
+		-accel tcg,thread=single -cpu max
+		-smp "${GUEST_SMP:-1}" -m "$mem")
 	if [ "${GUEST_KERNEL-}" != none ]; then
 		[ "${guest_base-}" ] || guest_need
 		guest_pack "${job[@]}"
 		qemu+=(-kernel "$guest_kernel" -initrd "$GUEST_DIR/initrd"
 			-append "console=ttyS0 panic=-1 quiet ipv6.disable=1 $(
 			)mods=${GUEST_MODULES-virtio_net,virtio_blk}$(
-			)${GUEST_HOLD:+ hold}")
+			)${GUEST_HOLD:+ hold}${GUEST_ROOT:+ root=$GUEST_ROOT}")
 	fi
 	case ${GUEST_RAM:-memfd} in
 	memfd)
