@@ -188,58 +188,6 @@ static void run_calls(struct loop *loop)
 	} while (loop->taken_calls);
 }
 
-struct awaited_call {
-	struct loop_work work;
-	void (*fn)(void *priv);
-	void *priv;
-	sem_t done;
-};
-
-static void run_awaited_call(void *priv)
-{
-	struct awaited_call *call = priv;
-
-	call->fn(call->priv);
-	(void)sem_post(&call->done); /* cannot overflow */
-}
-
-/* While the owner of one loop waits for another one, it runs nothing. */
-static void set_waits_for(struct loop *loop)
-{
-	if (this_loop) {
-		__atomic_store_n(&this_loop->waits_for, loop, __ATOMIC_SEQ_CST);
-		/* two loops that wait for each other would wait for ever */
-		assert(!loop || __atomic_load_n(&loop->waits_for,
-						__ATOMIC_SEQ_CST) != this_loop);
-	}
-}
-
-void loop_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv)
-{
-	struct awaited_call call = {
-		.work = { .fn = run_awaited_call, .priv = &call },
-		.fn = fn,
-		.priv = priv,
-	};
-
-	if (loop->sim) {
-		sim_call_wait(loop, fn, priv);
-		return;
-	}
-	if (loop_is_owner(loop)) {
-		fn(priv);
-		return;
-	}
-	(void)sem_init(&call.done, 0, 0); /* 0 is a valid value */
-	set_waits_for(loop);
-	loop_call(loop, &call.work);
-	while (sem_wait(&call.done) < 0) {
-		assert(errno == EINTR);
-	}
-	set_waits_for(NULL);
-	(void)sem_destroy(&call.done);
-}
-
 /* Watches */
 
 int loop_watch_new(struct loop *loop, int fd, unsigned int events,
@@ -333,7 +281,7 @@ static int look(struct loop *loop)
 		/* [going-to-sleep]: pairs with loop_call() and loop_stop() */
 		__atomic_store_n(&loop->may_sleep, 1, __ATOMIC_SEQ_CST);
 		if (__atomic_load_n(&loop->calls, __ATOMIC_SEQ_CST) ||
-		    is_stopping(loop)) {
+		    (is_stopping(loop) && !loop->is_awaiting)) {
 			timeout_ns = 0;
 		}
 	}
@@ -379,6 +327,124 @@ static int run_round(struct loop *loop)
 	poll_for_a_while(loop);
 	return rc;
 }
+
+/* Waiting for a call */
+
+struct loop_done {
+	struct loop *loop;
+	sem_t sem;
+};
+
+struct awaited_call {
+	struct loop_work work;
+	void (*fn)(void *priv, struct loop_done *done);
+	void *priv;
+	struct loop_done done;
+};
+
+static void run_awaited_call(void *priv)
+{
+	struct awaited_call *call = priv;
+
+	call->fn(call->priv, &call->done);
+}
+
+void loop_done(struct loop_done *done)
+{
+	assert_owner(done->loop);
+	(void)sem_post(&done->sem); /* cannot overflow */
+}
+
+/* While the owner of one loop waits for another one, it runs nothing. */
+static void set_waits_for(struct loop *loop)
+{
+	if (this_loop) {
+		__atomic_store_n(&this_loop->waits_for, loop, __ATOMIC_SEQ_CST);
+		/* two loops that wait for each other would wait for ever */
+		assert(!loop || __atomic_load_n(&loop->waits_for,
+						__ATOMIC_SEQ_CST) != this_loop);
+	}
+}
+
+static void wait_for(sem_t *sem)
+{
+	while (sem_wait(sem) < 0) {
+		assert(errno == EINTR);
+	}
+}
+
+/* The owner waits for itself: the loop goes on, one level deeper. */
+static void run_until_done(struct loop *loop, sem_t *done)
+{
+	struct loop *previous = this_loop;
+	uint32_t was_running =
+		__atomic_load_n(&loop->is_running, __ATOMIC_RELAXED);
+	bool was_awaiting = loop->is_awaiting;
+
+	assert(!loop->running_poller);
+	this_loop = loop;
+	loop->is_awaiting = true;
+	__atomic_store_n(&loop->is_running, 1, __ATOMIC_RELEASE);
+	while (sem_trywait(done) < 0) {
+		int rc = run_round(loop);
+
+		assert(rc == 0); /* see thread_main() */
+	}
+	__atomic_store_n(&loop->is_running, was_running, __ATOMIC_RELEASE);
+	loop->is_awaiting = was_awaiting;
+	this_loop = previous;
+}
+
+void loop_call_until(struct loop *loop,
+		     void (*fn)(void *priv, struct loop_done *done), void *priv)
+{
+	struct awaited_call call = {
+		.work = { .fn = run_awaited_call, .priv = &call },
+		.fn = fn,
+		.priv = priv,
+		.done.loop = loop,
+	};
+
+	(void)sem_init(&call.done.sem, 0, 0); /* 0 is a valid value */
+	if (loop->sim) {
+		sim_call_until(loop, &call.work, &call.done.sem);
+	} else if (loop_is_owner(loop)) {
+		fn(priv, &call.done);
+		run_until_done(loop, &call.done.sem);
+	} else {
+		set_waits_for(loop);
+		loop_call(loop, &call.work);
+		wait_for(&call.done.sem);
+		set_waits_for(NULL);
+	}
+	(void)sem_destroy(&call.done.sem);
+}
+
+struct plain_call {
+	void (*fn)(void *priv);
+	void *priv;
+};
+
+static void run_plain_call(void *priv, struct loop_done *done)
+{
+	struct plain_call *call = priv;
+
+	call->fn(call->priv);
+	loop_done(done);
+}
+
+void loop_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv)
+{
+	struct plain_call call = { fn, priv };
+
+	if (!loop->sim && loop_is_owner(loop)) {
+		fn(priv);
+	} else {
+		loop_call_until(loop, run_plain_call, &call);
+	}
+}
+
+/* Threads */
 
 /* In the thread that is to own it, before anything runs. */
 static void enter(struct loop *loop)
@@ -473,9 +539,7 @@ int loop_start(struct loop *loop)
 	/* The name is for humans: without it the loop works as well. */
 	(void)pthread_setname_np(loop->thread, loop->name);
 	/* Before it has entered, we would still pass for the owner. */
-	while (sem_wait(&start.entered) < 0) {
-		assert(errno == EINTR);
-	}
+	wait_for(&start.entered);
 	(void)sem_destroy(&start.entered);
 	loop->has_thread = true;
 	return 0;

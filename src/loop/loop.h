@@ -36,6 +36,7 @@
 struct loop;
 struct sim;
 struct loop_watch;
+struct loop_done;
 
 enum loop_events {
 	LOOP_IN = 1,
@@ -173,6 +174,23 @@ void loop_call(struct loop *loop, struct loop_work *work);
 void loop_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv);
 
 /**
+ * loop_call_until() - the same, and wait until its owner says loop_done()
+ * @loop: as above; when the caller is the owner, or the loop is not running, it
+ *        runs @fn at once and then whole rounds of the loop until it is done:
+ *        watches, calls, timers and pollers run meanwhile
+ * @fn: given what loop_done() takes, for now or for later
+ * @priv: its argument
+ *
+ * Context: any thread, but from no poller of @loop: polling is not re-entered
+ */
+void loop_call_until(struct loop *loop,
+		     void (*fn)(void *priv, struct loop_done *done),
+		     void *priv);
+
+/* Ends that call; @done is gone afterwards. Owner of the loop only, once. */
+void loop_done(struct loop_done *done);
+
+/**
  * struct loop_poller - something that looks for work by itself
  *
  * @poll: look once, do what is there (a bounded burst). Return: pieces of work
@@ -208,9 +226,9 @@ void loop_poller_wake(struct loop_poller *poller);
  * sim_new() with a seed; sim_loop_new() makes loops of it, all used by one
  * thread. Each callback takes 100 ns of virtual time, besides its delay.
  *
- * loop_call_wait() towards a simulated loop, from another one or from outside
- * sim_run(), runs that loop until the call is done, other things first where
- * the seed says so. Polling times mean nothing: the seed says when a poller
+ * loop_call_wait() and loop_call_until() towards a simulated loop, from another
+ * one or from outside sim_run(), run that loop until the call is done, other
+ * things first where the seed says so. Polling times mean nothing: the seed says when a poller
  * that finds nothing goes to sleep.
  */
 struct sim_options {

@@ -129,8 +129,12 @@ static int wait_ns(struct epoll_loop *el, uint64_t timeout_ns)
 static int epoll_loop_wait(struct loop *loop, uint64_t timeout_ns)
 {
 	struct epoll_loop *el = epoll_loop_of(loop);
-	int n = wait_ns(el, timeout_ns);
+	int n;
 
+	if (el->event_idx < el->n_events) {
+		return 0; /* loop_call_until(), amid these: first the rest */
+	}
+	n = wait_ns(el, timeout_ns);
 	if (n < 0 && errno != EINTR) {
 		return -errno;
 	}

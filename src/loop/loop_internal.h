@@ -14,6 +14,7 @@
 
 #include <assert.h>
 #include <pthread.h>
+#include <semaphore.h>
 
 #include "loop/loop.h"
 
@@ -87,6 +88,7 @@ struct loop {
 	uint64_t now_ns;
 	uint64_t looked_ns; /* when wait() was last called */
 	bool is_busy; /* pollers found work in the last round */
+	bool is_awaiting; /* in loop_call_until(): a stop comes after it */
 	struct loop_work *taken_calls; /* off the stack, the oldest first */
 	struct list watches;
 	struct loop_timers timers;
@@ -167,7 +169,7 @@ uint64_t sim_now_ns(const struct loop *loop);
 void sim_loop_start(struct loop *loop);
 int sim_loop_run(struct loop *loop);
 void sim_loop_stop(struct loop *loop);
-void sim_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv);
+void sim_call_until(struct loop *loop, struct loop_work *work, sem_t *done);
 bool sim_should_fail(struct sim *sim);
 
 #endif

@@ -28,9 +28,9 @@
  * timer or gate. Polling time means nothing here: a poller that found nothing
  * tosses a coin whether it goes to sleep.
  *
- * A callback may wait for another loop (loop_call_wait()): then that one alone
- * makes steps until the call has run. sim->current is the loop whose callback
- * runs, the innermost one.
+ * A callback may wait for another loop (loop_call_wait(), loop_call_until()), or
+ * for its own: then that one alone makes steps until the call is done.
+ * sim->current is the loop whose callback runs, the innermost one.
  *
  * Whatever makes descriptors ready from outside (other threads or processes,
  * timerfds) is not the seed's and cannot be replayed.
@@ -71,7 +71,7 @@ struct sim_loop {
 	struct list pending_edges; /* told by the kernel, not yet run */
 	uint64_t calls_gate_ns; /* when they may run; 0: lot not drawn */
 	uint64_t timers_gate_ns;
-	bool is_stepping; /* one of its callbacks is running, or waits */
+	unsigned int n_steps; /* callbacks of its that are running, or wait */
 	bool is_stopped;
 };
 
@@ -144,23 +144,26 @@ bool sim_should_fail(struct sim *sim)
 
 /* Running one thing */
 
-static void enter(struct sim_loop *sl)
+/* Return: the loop whose callback is interrupted; it may be the same one. */
+static struct loop *enter(struct sim_loop *sl)
 {
-	sl->is_stepping = true;
+	struct loop *previous = sl->loop.sim->current;
+
+	sl->n_steps++;
 	sl->loop.sim->current = &sl->loop;
+	return previous;
 }
 
 static void leave(struct sim_loop *sl, struct loop *previous)
 {
-	sl->is_stepping = false;
+	sl->n_steps--;
 	sl->loop.sim->current = previous;
 }
 
 static void finish_stop(struct sim_loop *sl)
 {
-	struct loop *previous = sl->loop.sim->current;
+	struct loop *previous = enter(sl);
 
-	enter(sl);
 	while (loop_run_call(&sl->loop)) {
 	}
 	leave(sl, previous);
@@ -170,15 +173,14 @@ static void finish_stop(struct sim_loop *sl)
 
 static void run_candidate(struct sim *sim, const struct candidate *c)
 {
-	struct loop *previous = sim->current;
 	struct sim_loop *sl = c->sl;
+	struct loop *previous = enter(sl);
 
 	*c->gate_ns = 0;
-	enter(sl);
 	c->run(sl, c);
 	leave(sl, previous);
 	sim->now_ns += STEP_NS;
-	if (sl->loop.is_stopping) {
+	if (sl->loop.is_stopping && sl->n_steps == 0) {
 		finish_stop(sl);
 	}
 }
@@ -354,9 +356,6 @@ static void search_pollers(struct sim *sim, struct search *search,
 static int search_loop(struct sim *sim, struct search *search,
 		       struct sim_loop *sl)
 {
-	if (sl->is_stopped) {
-		return 0;
-	}
 	search_calls(sim, search, sl);
 	search_timers(sim, search, sl);
 	search_pollers(sim, search, sl);
@@ -366,10 +365,12 @@ static int search_loop(struct sim *sim, struct search *search,
 static int search_all(struct sim *sim, struct search *search)
 {
 	struct sim_loop *sl;
-	int rc;
+	int rc = 0;
 
 	list_for_each_entry(sl, &sim->loops, node) {
-		rc = search_loop(sim, search, sl);
+		if (!sl->is_stopped) {
+			rc = search_loop(sim, search, sl);
+		}
 		if (rc < 0) {
 			return rc;
 		}
@@ -380,7 +381,7 @@ static int search_all(struct sim *sim, struct search *search)
 /**
  * step() - run one thing, or let time go by until there is one
  * @sim: the simulation
- * @only: take part, no other loop; NULL: all
+ * @only: takes part, stopped or not, and no other loop; NULL: all that run
  * @end_ns: time goes no further
  *
  * Return: 1; 0 when nothing is to come; -errno
@@ -473,43 +474,29 @@ void sim_loop_stop(struct loop *loop)
 {
 	struct sim_loop *sl = sim_loop_of(loop);
 
-	if (sl->is_stepping) {
+	if (sl->n_steps > 0) {
 		loop->is_stopping = 1; /* when its callback has returned */
 	} else {
 		finish_stop(sl);
 	}
 }
 
-struct awaited_call {
-	void (*fn)(void *priv);
-	void *priv;
-	bool is_done;
-};
-
-static void run_awaited_call(void *priv)
-{
-	struct awaited_call *call = priv;
-
-	call->fn(call->priv);
-	call->is_done = true;
-}
-
-void sim_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv)
+void sim_call_until(struct loop *loop, struct loop_work *work, sem_t *done)
 {
 	struct sim_loop *sl = sim_loop_of(loop);
-	struct awaited_call call = { .fn = fn, .priv = priv };
-	struct loop_work work = { .fn = run_awaited_call, .priv = &call };
 
 	if (loop->sim->current == loop || sl->is_stopped) {
-		fn(priv);
-		return;
+		work->fn(work->priv);
+	} else {
+		assert(sl->n_steps == 0); /* it waits for us: for ever */
+		loop_call(loop, work);
 	}
-	assert(!sl->is_stepping); /* it waits for us: would be for ever */
-	loop_call(loop, &work);
-	while (!call.is_done) {
-		int rc = step(loop->sim, sl, END_NS);
+	while (sem_trywait(done) < 0) {
+		int rc;
 
-		assert(rc > 0); /* the call is to come: see its gate */
+		assert(!loop->running_poller);
+		rc = step(loop->sim, sl, END_NS);
+		assert(rc > 0); /* nothing is left that could end it */
 	}
 }
 
@@ -580,7 +567,7 @@ static void sim_loop_free(struct loop *loop)
 {
 	struct sim_loop *sl = sim_loop_of(loop);
 
-	assert(!sl->is_stepping);
+	assert(sl->n_steps == 0);
 	list_del(&sl->node);
 	(void)close_fd(sl->epoll_fd);
 	free(sl->events);

@@ -438,6 +438,164 @@ static void test_stop_runs_what_is_queued(void **state)
 	env_fini(&env);
 }
 
+/* Calls that wait */
+
+struct waiting {
+	struct env *env;
+	struct letter begin, middle, end;
+	struct loop_done *done;
+	bool is_over;
+};
+
+static void end_waiting(void *priv)
+{
+	struct waiting *w = priv;
+
+	add_letter(w->env, 'e');
+	loop_done(w->done);
+}
+
+static void begin_waiting(void *priv, struct loop_done *done)
+{
+	struct waiting *w = priv;
+
+	assert_true(loop_is_owner(w->env->loop));
+	add_letter(w->env, 'b');
+	w->done = done;
+	set_letter(&w->end, w->env, 'e', 10 * MS);
+	w->end.timer.fn = end_waiting;
+	w->end.timer.priv = w;
+}
+
+static void wait_once(void *priv)
+{
+	struct waiting *w = priv;
+
+	loop_call_until(w->env->loop, begin_waiting, w);
+	w->is_over = true;
+	add_letter(w->env, 'o');
+}
+
+static void be_done_at_once(void *priv, struct loop_done *done)
+{
+	add_letter(priv, 'b');
+	loop_done(done);
+}
+
+static void test_call_until_done_at_once_runs_nothing_else(void **state)
+{
+	struct letter other = { 0 };
+	struct env env;
+
+	env_init(&env, state);
+	set_letter(&other, &env, 't', 0);
+	loop_call_until(env.loop, be_done_at_once, &env);
+	assert_string_equal(env.trace, "b");
+	loop_timer_cancel(&other.timer);
+	env_fini(&env);
+}
+
+static void test_call_until_of_a_resting_loop_runs_it(void **state)
+{
+	struct waiting w = { 0 };
+	struct letter call = { .letter = 'c' };
+	struct queue queue;
+	struct env env;
+
+	env_init(&env, state);
+	w.env = call.env = &env;
+	call.work = (struct loop_work){ run_letter, &call };
+	queue_init(&queue, &env, 0);
+	queue_add(&queue);
+	loop_call(env.loop, &call.work);
+	set_letter(&w.middle, &env, 'm', MS);
+	wait_once(&w);
+	assert_int_equal(env.len, 5);
+	assert_non_null(strchr(env.trace, 'c'));
+	assert_non_null(strchr(env.trace, 'm'));
+	assert_string_equal(env.trace + 3, "eo");
+	assert_int_equal(queue.n_done, 1);
+	assert_true(loop_is_owner(env.loop));
+	queue_fini(&queue);
+	env_fini(&env);
+}
+
+static void wait_when_ready(void *priv, unsigned int events)
+{
+	struct watched *w = priv;
+	struct waiting waiting = { .env = w->env };
+
+	if (w->n_calls++ == 0 && w->fd == 0) {
+		wait_once(&waiting);
+	}
+}
+
+static void test_call_until_in_a_watch_loses_no_other_edge(void **state)
+{
+	int fds[3] = { new_eventfd(1), new_eventfd(1), new_eventfd(1) };
+	struct watched w[3];
+	struct env env;
+
+	env_init(&env, state);
+	env.last = 'o';
+	for (int i = 0; i < 3; i++) {
+		watch_fd(&w[i], &env, fds[i], LOOP_IN | LOOP_EDGE,
+			 wait_when_ready);
+		w[i].fd = i;
+	}
+	assert_int_equal(loop_run(env.loop), 0);
+	assert_string_equal(env.trace, "beo");
+	for (int i = 0; i < 3; i++) {
+		assert_int_equal(w[i].n_calls, 1);
+		loop_watch_free(w[i].watch);
+		close(fds[i]);
+	}
+	env_fini(&env);
+}
+
+static void test_stop_within_call_until_comes_after_it(void **state)
+{
+	struct waiting w = { 0 };
+	struct loop_work work = { wait_once, &w };
+	struct env env;
+
+	env_init(&env, state);
+	w.env = &env;
+	env.last = 'm';
+	set_letter(&w.middle, &env, 'm', MS);
+	loop_call(env.loop, &work);
+	assert_int_equal(loop_run(env.loop), 0);
+	assert_true(w.is_over);
+	assert_string_equal(env.trace, "bmeo");
+	env_fini(&env);
+}
+
+static void wait_twice(void *priv)
+{
+	struct waiting inner = { .env = ((struct waiting *)priv)->env };
+
+	wait_once(&inner);
+	end_waiting(priv);
+}
+
+static void begin_outer(void *priv, struct loop_done *done)
+{
+	begin_waiting(priv, done);
+	((struct waiting *)priv)->end.timer.fn = wait_twice;
+}
+
+static void test_call_until_within_another_ends_first(void **state)
+{
+	struct waiting w = { 0 };
+	struct env env;
+
+	env_init(&env, state);
+	w.env = &env;
+	loop_call_until(env.loop, begin_outer, &w);
+	assert_string_equal(env.trace, "bbeoe");
+	env_fini(&env);
+}
+
 /* Memory */
 
 #define N_BUSY	  50
@@ -600,6 +758,11 @@ static const struct CMUnitTest tests[] = {
 	ON_ALL(test_calls_run_in_order_once_each),
 	ON_ALL(test_call_queued_by_itself_lets_others_run),
 	ON_ALL(test_stop_runs_what_is_queued),
+	ON_ALL(test_call_until_done_at_once_runs_nothing_else),
+	ON_ALL(test_call_until_of_a_resting_loop_runs_it),
+	ON_ALL(test_call_until_in_a_watch_loses_no_other_edge),
+	ON_ALL(test_stop_within_call_until_comes_after_it),
+	ON_ALL(test_call_until_within_another_ends_first),
 	ON_ALL(test_nothing_is_allocated_once_set_up),
 	cmocka_unit_test(test_every_allocation_may_fail),
 };

@@ -608,6 +608,55 @@ static void test_sim_call_wait_comes_after_what_is_queued(void **state)
 	assert_in_range(n_timer_first, 10, 99);
 }
 
+struct ending {
+	struct mark mark;
+	struct loop_done *done;
+};
+
+static void run_ending(void *priv)
+{
+	struct ending *ending = priv;
+
+	run_mark(&ending->mark);
+	loop_done(ending->done);
+}
+
+static void begin_ending(void *priv, struct loop_done *done)
+{
+	struct ending *ending = priv;
+
+	ending->done = done;
+	ending->mark.timer.fn = run_ending;
+	ending->mark.timer.priv = ending;
+	assert_int_equal(loop_timer_set(&ending->mark.timer, MS), 0);
+}
+
+static void test_sim_call_until_runs_that_loop_even_stopped(void **state)
+{
+	for (uint64_t seed = 0; seed < 100; seed++) {
+		struct sim_options options = { seed, 300, MS, 0 };
+		struct sim *sim = new_sim(&options);
+		struct loop *loop = new_loop(sim), *other = new_loop(sim);
+		struct trace trace = { 0 };
+		struct ending ending;
+		struct mark foreign;
+
+		mark_init(&ending.mark, &trace, loop, 'e');
+		mark_init(&foreign, &trace, other, 'x');
+		loop_call(other, &foreign.work);
+		if (seed & 1) {
+			loop_stop(loop);
+		}
+		loop_call_until(loop, begin_ending, &ending);
+		assert_string_equal(trace.text, "e");
+		assert_int_equal(sim_run(sim, 10 * MS, NULL, NULL), 0);
+		assert_string_equal(trace.text, "ex");
+		loop_free(loop);
+		loop_free(other);
+		sim_free(sim);
+	}
+}
+
 struct owners {
 	struct loop *outer, *inner;
 	unsigned int n_run;
@@ -724,6 +773,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_sim_delays_come_once_and_keep_orders),
 	cmocka_unit_test(test_sim_watch_and_poller_are_put_off_too),
 	cmocka_unit_test(test_sim_call_wait_comes_after_what_is_queued),
+	cmocka_unit_test(test_sim_call_until_runs_that_loop_even_stopped),
 	cmocka_unit_test(test_sim_owner_is_the_loop_that_runs),
 	cmocka_unit_test(test_sim_stopped_loop_runs_its_calls_and_no_more),
 	cmocka_unit_test(test_sim_fails_as_often_as_asked),

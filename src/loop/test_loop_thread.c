@@ -146,6 +146,29 @@ static void test_calls_of_many_threads_keep_each_ones_order(void **state)
 	env_fini(&env);
 }
 
+static void be_quiet_about_dying(void)
+{
+	struct rlimit no_core = { 0, 0 };
+
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+}
+
+/* @run in a process of its own, from which it does not return. */
+static void assert_aborts(void (*run)(void **state), void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		run(state);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
+}
+
 static void note_thread(void *priv)
 {
 	*(pthread_t *)priv = pthread_self();
@@ -206,6 +229,99 @@ static void test_call_wait_of_the_owner_runs_at_once(void **state)
 	env_fini(&env);
 }
 
+struct late {
+	struct env *env;
+	struct loop_timer timer;
+	struct loop_done *done;
+	pthread_t ran_in;
+	bool is_done;
+};
+
+static void end_late(void *priv)
+{
+	struct late *late = priv;
+
+	late->is_done = true;
+	late->ran_in = pthread_self();
+	loop_done(late->done);
+}
+
+static void begin_late(void *priv, struct loop_done *done)
+{
+	struct late *late = priv;
+
+	late->done = done;
+	loop_timer_init(&late->timer, late->env->loop, end_late, late);
+	assert_int_equal(loop_timer_set(&late->timer, 1000), 0);
+}
+
+static void test_call_until_ends_when_the_owner_says_so(void **state)
+{
+	struct late late = { 0 };
+	struct env env;
+
+	env_init(&env, state);
+	late.env = &env;
+	assert_int_equal(loop_start(env.loop), 0);
+	for (int i = 0; i < 1000; i++) {
+		late.is_done = false;
+		loop_call_until(env.loop, begin_late, &late);
+		assert_true(late.is_done);
+		assert_true(pthread_equal(late.ran_in, env.loop->thread));
+	}
+	loop_stop(env.loop);
+	/* no thread any more: the caller */
+	loop_call_until(env.loop, begin_late, &late);
+	assert_true(pthread_equal(late.ran_in, pthread_self()));
+	env_fini(&env);
+}
+
+static void call_late(void *priv)
+{
+	loop_call_until(((struct late *)priv)->env->loop, begin_late, priv);
+}
+
+static void test_call_until_of_a_started_loop_within_itself(void **state)
+{
+	struct late late = { 0 };
+	struct env env;
+
+	env_init(&env, state);
+	late.env = &env;
+	assert_int_equal(loop_start(env.loop), 0);
+	loop_call_wait(env.loop, call_late, &late);
+	assert_true(late.is_done);
+	loop_stop(env.loop);
+	env_fini(&env);
+}
+
+static unsigned int poll_and_wait(void *priv)
+{
+	call_late(priv);
+	return 0;
+}
+
+/* In a process of its own, which does not return. */
+static void run_poller_that_waits(void **state)
+{
+	struct late late = { 0 };
+	struct loop_poller poller = { .poll = poll_and_wait, .priv = &late };
+	struct env env;
+
+	be_quiet_about_dying();
+	env_init(&env, state);
+	late.env = &env;
+	loop_poller_add(env.loop, &poller);
+	loop_poller_wake(&poller);
+	(void)loop_run(env.loop);
+	_exit(0);
+}
+
+static void test_call_until_in_a_poller_aborts(void **state)
+{
+	assert_aborts(run_poller_that_waits, state);
+}
+
 struct deadlock {
 	struct loop *control, *worker;
 };
@@ -225,13 +341,11 @@ static void call_worker(void *priv)
 /* In a process of its own, which does not return. */
 static void run_deadlock(void **state)
 {
-	struct rlimit no_core = { 0, 0 };
 	struct deadlock deadlock;
 	struct loop_work work = { call_worker, &deadlock };
 	struct env env;
 
-	(void)setrlimit(RLIMIT_CORE, &no_core);
-	(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+	be_quiet_about_dying();
 	env_init(&env, state);
 	deadlock.control = env.loop;
 	if (env.sim) {
@@ -247,16 +361,7 @@ static void run_deadlock(void **state)
 
 static void test_two_loops_that_wait_for_each_other_abort(void **state)
 {
-	pid_t pid = fork();
-	int status;
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		run_deadlock(state);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGABRT);
+	assert_aborts(run_deadlock, state);
 }
 
 static void test_stop_before_run_ends_the_run_at_once(void **state)
@@ -346,6 +451,10 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_calls_of_many_threads_keep_each_ones_order),
 	cmocka_unit_test(test_call_wait_runs_in_the_owner),
 	cmocka_unit_test(test_call_wait_of_the_owner_runs_at_once),
+	cmocka_unit_test(test_call_until_ends_when_the_owner_says_so),
+	cmocka_unit_test(test_call_until_of_a_started_loop_within_itself),
+	ON(on_epoll, test_call_until_in_a_poller_aborts),
+	ON(on_sim, test_call_until_in_a_poller_aborts),
 	cmocka_unit_test(test_stop_before_run_ends_the_run_at_once),
 	cmocka_unit_test(test_run_is_stopped_by_another_thread),
 	cmocka_unit_test(test_idle_loop_sleeps),
