@@ -11,6 +11,9 @@
  *                               decide the call, once a queue
  *   nothing left --> pump_arm:  kicks on, one more look, sleep
  *
+ * What a class completes later, out of a callback of the loop, wakes the poller
+ * too: all completions of one round of the loop are published together.
+ *
  * One worker thread does all of it: no lock, no allocation, no other thread.
  * System calls: one look at the call eventfd and one write of it a burst, when
  * the driver asked for it. The kick eventfd is never read: it is watched
@@ -53,29 +56,27 @@ void pump_signal(const struct vdpa_callback *cb)
 	}
 }
 
-/* Shows the driver what the last burst completed, in whichever queue. */
-static void publish_queue(struct soft_vq *q)
+/* Shows the driver what was completed. Return: was there something to show? */
+static bool publish_queue(struct soft_vq *q)
 {
 	if (!q->is_dirty) {
-		return;
+		return false;
 	}
 	if (vq_publish(q->vq)) {
 		pump_signal(&q->call);
 	}
 	q->is_dirty = vq_is_stalled(q->vq);
+	return !q->is_dirty;
 }
 
-static void publish_all(struct soft_vq *q)
+static bool publish_all(struct soft_vq *q)
 {
-	struct soft_dev *dev = q->dev;
+	bool has_published = false;
 
-	if (!dev->class->is_single_worker) {
-		publish_queue(q);
-		return;
+	for (q = q->leader; q; q = q->next) {
+		has_published |= publish_queue(q);
 	}
-	for (uint32_t i = 0; i < dev->vdev.nvqs; i++) {
-		publish_queue(&dev->vqs[i]);
-	}
+	return has_published;
 }
 
 void pump_broken(struct soft_vq *q)
@@ -127,12 +128,16 @@ static unsigned int fetch(struct soft_vq *q, struct vq_chain **ret_chains,
 	if (n == -EPROTO) {
 		pump_broken(q);
 	}
-	return n > 0 ? (unsigned int)n : 0;
+	if (n <= 0) {
+		return 0;
+	}
+	q->n_in_flight += (uint32_t)n;
+	return (unsigned int)n;
 }
 
-static unsigned int pump_poll(void *priv)
+/* Return: chains submitted */
+static unsigned int pump_submit(struct soft_vq *q)
 {
-	struct soft_vq *q = priv;
 	struct vq_chain *chains[SOFT_BURST];
 	unsigned int max = min_of(pump_budget(q), (unsigned int)SOFT_BURST);
 	unsigned int n;
@@ -143,10 +148,28 @@ static unsigned int pump_poll(void *priv)
 	vq_disable_kick(q->vq);
 	n = fetch(q, chains, max);
 	if (n > 0) {
+		q->leader->in_submit = true;
 		q->dev->class->submit(q->dev, q->idx, chains, n);
+		q->leader->in_submit = false;
 	}
+	return n;
+}
+
+static bool may_fetch(const struct soft_vq *q)
+{
+	return !q->is_passive && !q->is_stopping;
+}
+
+static unsigned int pump_poll(void *priv)
+{
+	struct soft_vq *q = priv;
+	unsigned int n = may_fetch(q) ? pump_submit(q) : 0;
+
 	/* Also what could not be published before: there may be a new map. */
-	publish_all(q);
+	n += publish_all(q);
+	if (unlikely(q->wait)) {
+		soft_check_wait(q); /* the last one: q may be gone */
+	}
 	return n;
 }
 
@@ -154,7 +177,8 @@ static bool pump_arm(void *priv)
 {
 	struct soft_vq *q = priv;
 
-	return vq_enable_kick(q->vq) && pump_budget(q) > 0 && !q->is_held;
+	return may_fetch(q) && vq_enable_kick(q->vq) && pump_budget(q) > 0 &&
+	       !q->is_held;
 }
 
 void pump_kicked(void *priv, unsigned int events)
@@ -180,10 +204,11 @@ void pump_init(struct soft_vq *q)
 
 void pump_start(struct soft_vq *q)
 {
+	q->is_stopping = false;
+	q->n_in_flight = 0;
+	loop_poller_add(q->worker, &q->poller);
 	if (q->is_passive) {
 		vq_disable_kick(q->vq);
-	} else {
-		loop_poller_add(q->worker, &q->poller);
 	}
 	/* Chains may be there already, also those whose kick came too early. */
 	pump_wake_all(q->dev, q->worker);
@@ -191,10 +216,8 @@ void pump_start(struct soft_vq *q)
 
 void pump_stop(struct soft_vq *q)
 {
-	if (!q->is_passive) {
-		loop_poller_del(&q->poller);
-	}
-	publish_queue(q);
+	loop_poller_del(&q->poller);
+	(void)publish_queue(q); /* what the ring does not take is lost */
 	q->is_dirty = false;
 }
 
@@ -222,14 +245,36 @@ unsigned int soft_fetch(struct soft_dev *dev, uint16_t idx,
 {
 	struct soft_vq *q = &dev->vqs[idx];
 
-	assert(dev->class->is_single_worker);
-	return max > 0 && vq_is_started(q->vq) ? fetch(q, ret_chains, max) : 0;
+	assert(q->leader->in_submit);
+	return max > 0 && vq_is_started(q->vq) && !q->is_stopping
+		       ? fetch(q, ret_chains, max)
+		       : 0;
 }
 
 void soft_unfetch(struct soft_dev *dev, uint16_t idx, unsigned int n)
 {
+	struct soft_vq *q = &dev->vqs[idx];
+
 	if (n > 0) {
-		vq_unfetch(dev->vqs[idx].vq, n);
+		vq_unfetch(q->vq, n);
+		q->n_in_flight -= n;
+	}
+}
+
+void *soft_slot(struct soft_dev *dev, uint16_t idx,
+		const struct vq_chain *chain)
+{
+	return vq_slot(dev->vqs[idx].vq, chain);
+}
+
+/* Out of a burst somebody has to publish: the poller does, once a round. */
+static inline void completed(struct soft_vq *q, unsigned int n)
+{
+	assert(q->n_in_flight >= n);
+	q->n_in_flight -= n;
+	q->is_dirty = true;
+	if (!q->leader->in_submit) {
+		loop_poller_wake(&q->poller);
 	}
 }
 
@@ -239,7 +284,7 @@ void soft_complete(struct soft_dev *dev, uint16_t idx, struct vq_chain *chain,
 	struct soft_vq *q = &dev->vqs[idx];
 
 	vq_complete(q->vq, chain, written);
-	q->is_dirty = true;
+	completed(q, 1);
 }
 
 void soft_complete_all(struct soft_dev *dev, uint16_t idx,
@@ -250,7 +295,7 @@ void soft_complete_all(struct soft_dev *dev, uint16_t idx,
 
 	if (n > 0) {
 		vq_complete_all(q->vq, chains, written, n);
-		q->is_dirty = true;
+		completed(q, n);
 	}
 }
 

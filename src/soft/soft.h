@@ -10,15 +10,21 @@
  * queue. All else, from status to address spaces to the virtqueues' life, is
  * here, once:
  *
- *   soft_ops.c   struct vdpa_config_ops; control thread
+ *   soft_ops.c   status, features, config space, life; control thread
+ *   soft_vq.c    virtqueues: set up, start, stop; control thread
+ *   soft_mem.c   address spaces, and what else queues are told of memory
  *   pump.c       the data path, kick to call; worker threads
  *
  * A queue runs while DRIVER_OK is set, the queue is ready, and the device is
  * not suspended. Control binds descriptors, maps and state to the queue's
- * worker with loop_call_wait() and steps aside: that wait is the drain. When it
- * returns from stopping a queue, every chain that was fetched is completed and
- * published, the state is where the driver will go on, and nothing of the
- * client's memory is touched any more.
+ * worker with loop_call_wait() and steps aside.
+ *
+ * The drain: a class may complete chains long after submit(). Before control
+ * says that a queue is stopped, or that an old map is not used any more, it
+ * waits with loop_call_until() for the worker to say so (struct soft_wait).
+ * When a stop returns, every chain that was fetched is completed and published,
+ * the state is where the driver will go on, and nothing of the client's memory
+ * is touched any more.
  *
  * A queue that its driver broke stays stopped, and the device shows
  * DEVICE_NEEDS_RESET.
@@ -61,11 +67,15 @@ struct soft_dev;
  * struct soft_class - what makes a software device one of its kind
  *
  * @device_id, @vendor_id: virtio ids
- * @is_single_worker: all queues have the same owner, so that a burst of one may
- *                    take chains of another
- * @submit: do what @chains ask for and soft_complete() each, before returning;
- *          what would take too long may be given back with soft_unfetch(), but
- *          not all of it. Owner worker
+ * @leader: optional: index of the first queue that has the same owner as this
+ *          one (itself, when it is the first), so that a burst of one may take
+ *          chains of another; without it each queue is its own
+ * @slot_bytes: memory of the class beside each chain, see soft_slot()
+ * @submit: do what @chains ask for and soft_complete() each, before returning
+ *          or later; what would take too long may be given back with
+ *          soft_unfetch() before returning, but not all of it. Owner worker
+ * @cancel: optional: the queue is stopping, and waits for what is in flight:
+ *          complete it soon, undone if need be. Owner worker
  * @budget: optional: how many chains may be taken from the queue now, 0: none.
  *          soft_wake() makes it be asked again. Owner worker
  * @is_passive: optional: this queue only holds buffers that bursts of another
@@ -73,15 +83,19 @@ struct soft_dev;
  * @get_config, @set_config: bytes of the config space; checked range. Run on
  *                           the owner of queue 0
  * @emit_stats: optional: counters of one queue; -EINVAL it has none
+ * @announce: optional: see struct vdpa_config_ops; owner of queue 0
+ * @save_state, @load_state: optional: the same
  * @reset: optional: the driver's settings are gone; queues are stopped
  * @free: release what the class holds; then the device's memory is freed
  */
 struct soft_class {
 	uint32_t device_id;
 	uint32_t vendor_id;
-	bool is_single_worker;
+	uint16_t (*leader)(const struct soft_dev *dev, uint16_t idx);
+	size_t slot_bytes;
 	void (*submit)(struct soft_dev *dev, uint16_t idx,
 		       struct vq_chain **chains, unsigned int n);
+	void (*cancel)(struct soft_dev *dev, uint16_t idx);
 	unsigned int (*budget)(struct soft_dev *dev, uint16_t idx);
 	bool (*is_passive)(struct soft_dev *dev, uint16_t idx);
 	void (*get_config)(struct soft_dev *dev, uint32_t offset, void *buf,
@@ -90,8 +104,17 @@ struct soft_class {
 			   const void *buf, uint32_t len);
 	int (*emit_stats)(struct soft_dev *dev, uint16_t idx, vdpa_stat_fn emit,
 			  void *priv);
+	int (*announce)(struct soft_dev *dev, const uint8_t mac[6]);
+	int64_t (*save_state)(struct soft_dev *dev, void *buf, size_t size);
+	int (*load_state)(struct soft_dev *dev, const void *buf, size_t size);
 	void (*reset)(struct soft_dev *dev);
 	void (*free)(struct soft_dev *dev);
+};
+
+/* Control waits for queues of one worker; owner worker only. */
+struct soft_wait {
+	struct loop_done *done;
+	unsigned int n_left; /* queues that are not there yet */
 };
 
 struct soft_vq {
@@ -100,6 +123,8 @@ struct soft_vq {
 	uint16_t idx;
 	bool is_passive;
 	struct loop *worker;
+	struct soft_vq *leader; /* of those that one burst may complete */
+	struct soft_vq *next; /* with the same leader, which is the first */
 
 	/* control only */
 	uint32_t num;
@@ -117,6 +142,10 @@ struct soft_vq {
 	struct vdpa_gate gate;
 	bool is_held; /* behind the gate: a kick will come */
 	bool is_dirty; /* completed something since the last publish */
+	bool in_submit; /* leader: a burst is being submitted */
+	bool is_stopping; /* fetches no more */
+	uint32_t n_in_flight; /* chains that the class has */
+	struct soft_wait *wait; /* for n_in_flight 0, or no old chains */
 
 	/* any thread, atomic */
 	bool is_broken;
@@ -135,6 +164,7 @@ struct soft_dev {
 	uint32_t (*vq_group)(const struct soft_dev *dev, uint16_t idx);
 
 	/* control only */
+	struct vdpa_config_ops ops; /* without those that the class lacks */
 	struct soft_vq *vqs;
 	uint32_t *group_asid;
 	struct iotlb_snap **maps; /* of each asid */
@@ -193,7 +223,12 @@ unsigned int soft_fetch(struct soft_dev *dev, uint16_t idx,
 /* Gives the newest @n chains of soft_fetch() back. */
 void soft_unfetch(struct soft_dev *dev, uint16_t idx, unsigned int n);
 
-/* Done with a chain; published, and the driver called, after the burst. */
+/* The class's memory beside a chain: slot_bytes of it. */
+void *soft_slot(struct soft_dev *dev, uint16_t idx,
+		const struct vq_chain *chain);
+
+/* Done with a chain; published, and the driver called, after the burst, or soon
+ * when this is not in one. */
 void soft_complete(struct soft_dev *dev, uint16_t idx, struct vq_chain *chain,
 		   uint32_t written);
 

@@ -442,6 +442,38 @@ static void test_dev_set_mac_interrupts(void **state)
 	assert_memory_equal(mac, stranger, 6);
 }
 
+static void test_state_moves_to_another_device(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_dev_config config = { .mask = BIT_ULL(VDPA_ATTR_MAC) };
+	struct vdpa_device *from = vdpa_device_find(fx->w->bus, "n0"), *to;
+	uint8_t buf[64], mac[6];
+	int64_t n;
+
+	memcpy(config.mac, stranger, 6);
+	assert_int_equal(vdpa_dev_set(fx->w->bus, "n0", &config), 0);
+	vworld_add(fx->w, "vdpasim_net", "n1", 0, NULL, NULL);
+	to = vdpa_device_find(fx->w->bus, "n1");
+	n = vdpa_save_state(from, buf, sizeof(buf));
+	assert_true(n > 0);
+	assert_int_equal(vdpa_save_state(from, buf, (size_t)n - 1), -ENOSPC);
+	assert_int_equal(vdpa_load_state(to, buf, (size_t)n - 1), -EINVAL);
+	assert_int_equal(vdpa_load_state(to, buf, (size_t)n), 0);
+	assert_int_equal(vdpa_get_config_raw(to, 0, mac, sizeof(mac)), 0);
+	assert_memory_equal(mac, stranger, 6);
+	buf[0]++; /* of another version */
+	assert_int_equal(vdpa_load_state(to, buf, (size_t)n), -EINVAL);
+}
+
+static void test_announcements_are_counted(void **state)
+{
+	struct fixture *fx = *state;
+
+	assert_int_equal(
+		vdpa_announce(vdpa_device_find(fx->w->bus, "n0"), stranger), 0);
+	assert_int_equal(stat_of(fx, 1, "tx announces"), 1);
+}
+
 static void test_h34_config_changes_under_traffic(void **state)
 {
 	struct fixture *fx = *state;
@@ -505,6 +537,8 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_h48_commands_without_answer_change_nothing),
 	SPLIT(test_config_and_features),
 	SPLIT(test_dev_set_mac_interrupts),
+	SPLIT(test_state_moves_to_another_device),
+	SPLIT(test_announcements_are_counted),
 	BOTH(test_h34_config_changes_under_traffic),
 	cmocka_unit_test(test_device_features_must_be_offered),
 };

@@ -296,3 +296,10 @@ void net_loopback_submit(struct net_dev *net, struct vq_chain **chains,
 	soft_complete_all(&net->soft, NET_VQ_TX, chains, NULL, n);
 	net_count_all(net, &b.count);
 }
+
+int net_loopback_announce(struct soft_dev *dev, const uint8_t mac[6])
+{
+	(void)mac;
+	net_count(&net_dev_of(dev)->counters.tx_announces, 1);
+	return 0;
+}

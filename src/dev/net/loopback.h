@@ -14,4 +14,8 @@
 void net_loopback_submit(struct net_dev *net, struct vq_chain **chains,
 			 unsigned int n);
 
+/* Nobody is on this network but the driver: there is no one to tell, and no one
+ * who could send to an old place. It is counted. */
+int net_loopback_announce(struct soft_dev *dev, const uint8_t mac[6]);
+
 #endif

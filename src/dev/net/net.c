@@ -72,6 +72,41 @@ void net_set_mac(struct net_dev *net, const uint8_t mac[6])
 	soft_config_changed(&net->soft);
 }
 
+/* What a driver can have changed: its MAC address. */
+struct net_state {
+	__le32 version;
+	uint8_t mac[6];
+	uint8_t padding[2];
+};
+#define NET_STATE_VERSION 1
+
+int64_t net_save_state(struct soft_dev *dev, void *buf, size_t size)
+{
+	struct net_state state = { .version = htole32(NET_STATE_VERSION) };
+
+	if (size < sizeof(state)) {
+		return -ENOSPC;
+	}
+	memcpy(state.mac, net_dev_of(dev)->config.mac, sizeof(state.mac));
+	memcpy(buf, &state, sizeof(state));
+	return sizeof(state);
+}
+
+int net_load_state(struct soft_dev *dev, const void *buf, size_t size)
+{
+	struct net_state state;
+
+	if (size != sizeof(state)) {
+		return -EINVAL;
+	}
+	memcpy(&state, buf, sizeof(state));
+	if (le32toh(state.version) != NET_STATE_VERSION) {
+		return -EINVAL;
+	}
+	memcpy(net_dev_of(dev)->config.mac, state.mac, sizeof(state.mac));
+	return 0;
+}
+
 bool net_accepts(const struct net_dev *net, const uint8_t dst[6])
 {
 	bool is_multicast = dst[0] & 1; /* broadcast too */
@@ -97,6 +132,7 @@ static const struct {
 	COUNTER(NET_VQ_TX, "tx bytes", tx_bytes),
 	COUNTER(NET_VQ_TX, "tx errors", tx_errors),
 	COUNTER(NET_VQ_TX, "tx drops", tx_drops),
+	COUNTER(NET_VQ_TX, "tx announces", tx_announces),
 	COUNTER(NET_VQ_CTRL, "cvq requests", cvq_requests),
 	COUNTER(NET_VQ_CTRL, "cvq successes", cvq_successes),
 	COUNTER(NET_VQ_CTRL, "cvq errors", cvq_errors),

@@ -32,7 +32,7 @@ enum net_vq {
 /* Counters; written by the owner worker, read by anyone. */
 struct net_counters {
 	uint64_t rx_packets, rx_bytes, rx_errors, rx_overruns, rx_drops;
-	uint64_t tx_packets, tx_bytes, tx_errors, tx_drops;
+	uint64_t tx_packets, tx_bytes, tx_errors, tx_drops, tx_announces;
 	uint64_t cvq_requests, cvq_successes, cvq_errors;
 };
 
@@ -74,6 +74,9 @@ void net_set_config(struct soft_dev *dev, uint32_t offset, const void *buf,
 		    uint32_t len);
 int net_emit_stats(struct soft_dev *dev, uint16_t idx, vdpa_stat_fn emit,
 		   void *priv);
+
+int64_t net_save_state(struct soft_dev *dev, void *buf, size_t size);
+int net_load_state(struct soft_dev *dev, const void *buf, size_t size);
 
 /* `dev set ... mac`. Control thread. */
 void net_set_mac(struct net_dev *net, const uint8_t mac[6]);

@@ -56,6 +56,15 @@ static bool sim_net_is_passive(struct soft_dev *dev, uint16_t idx)
 	return idx == NET_VQ_RX;
 }
 
+/* A frame is looped in one burst, and the control queue changes what that
+ * burst looks at. */
+static uint16_t sim_net_leader(const struct soft_dev *dev, uint16_t idx)
+{
+	(void)dev;
+	(void)idx;
+	return NET_VQ_RX;
+}
+
 static void sim_net_free(struct soft_dev *dev)
 {
 	free(net_dev_of(dev));
@@ -63,13 +72,16 @@ static void sim_net_free(struct soft_dev *dev)
 
 static const struct soft_class sim_net_class = {
 	.device_id = VIRTIO_ID_NET,
-	.is_single_worker = true,
+	.leader = sim_net_leader,
 	.submit = sim_net_submit,
 	.budget = sim_net_budget,
 	.is_passive = sim_net_is_passive,
 	.get_config = net_get_config,
 	.set_config = net_set_config,
 	.emit_stats = net_emit_stats,
+	.announce = net_loopback_announce,
+	.save_state = net_save_state,
+	.load_state = net_load_state,
 	.free = sim_net_free,
 };
 
