@@ -104,6 +104,11 @@ uint64_t loop_now_ns(const struct loop *loop)
 	return this_loop == loop ? loop->now_ns : clock_ns();
 }
 
+uint64_t loop_read_ns(const struct loop *loop)
+{
+	return loop->sim ? sim_now_ns(loop) : clock_ns();
+}
+
 bool loop_should_fail(struct loop *loop)
 {
 	return loop->sim && sim_should_fail(loop->sim);

@@ -96,6 +96,8 @@ const char *loop_backend(const struct loop *loop);
 /* Monotonic, nanoseconds, not 0; virtual in a simulated loop. As of the start
  * of the current round of callbacks: no system call. */
 uint64_t loop_now_ns(const struct loop *loop);
+/* The same clock, read now: for who wants to know how long a callback took. */
+uint64_t loop_read_ns(const struct loop *loop);
 
 /**
  * loop_watch_new() - call back when a descriptor is ready
