@@ -65,6 +65,8 @@ void loop_init(struct loop *loop, const struct loop_ops *ops, const char *name)
 	list_init(&loop->watches);
 	list_init(&loop->pollers);
 	list_init(&loop->active_pollers);
+	list_init(&loop->files);
+	list_init(&loop->new_io);
 }
 
 struct loop *loop_free(struct loop *loop)
@@ -77,6 +79,9 @@ struct loop *loop_free(struct loop *loop)
 	assert(list_is_empty(&loop->watches));
 	assert(list_is_empty(&loop->pollers));
 	assert(loop->timers.n == 0);
+	assert(loop->n_io == 0);
+	assert(list_is_empty(&loop->files));
+	loop->pool = loop_pool_free(loop->pool);
 	free(loop->timers.slots);
 	loop->ops->free(loop);
 	return NULL;
@@ -319,6 +324,9 @@ static int run_round(struct loop *loop)
 			 loop->now_ns - loop->looked_ns >= look_ns;
 	int rc = 0;
 
+	if (!list_is_empty(&loop->new_io)) {
+		loop->ops->io_flush(loop);
+	}
 	if (must_look) {
 		rc = look(loop);
 	}
@@ -507,7 +515,7 @@ static void *thread_main(void *arg)
  * faults are: one that is blocked kills, and the guard behind a peer's file
  * (mem/sigbus.c) could not act.
  */
-static int create_thread(struct loop *loop, struct starting_thread *start)
+int loop_create_thread(pthread_t *ret, void *(*fn)(void *arg), void *arg)
 {
 	sigset_t all, saved;
 	int rc;
@@ -518,7 +526,7 @@ static int create_thread(struct loop *loop, struct starting_thread *start)
 	(void)sigdelset(&all, SIGFPE);
 	(void)sigdelset(&all, SIGILL);
 	(void)pthread_sigmask(SIG_SETMASK, &all, &saved);
-	rc = pthread_create(&loop->thread, NULL, thread_main, start);
+	rc = pthread_create(ret, NULL, fn, arg);
 	(void)pthread_sigmask(SIG_SETMASK, &saved, NULL);
 	return rc;
 }
@@ -535,7 +543,7 @@ int loop_start(struct loop *loop)
 	assert(!loop->has_thread);
 	__atomic_store_n(&loop->is_stopping, 0, __ATOMIC_RELAXED);
 	(void)sem_init(&start.entered, 0, 0); /* 0 is a valid value */
-	rc = create_thread(loop, &start);
+	rc = loop_create_thread(&loop->thread, thread_main, &start);
 	if (rc != 0) {
 		(void)sem_destroy(&start.entered);
 		return err(-rc, "%s: cannot start a thread: %s", loop->name,

@@ -176,6 +176,11 @@ static void epoll_loop_free(struct loop *loop)
 	free(el);
 }
 
+static int epoll_file_add(struct loop *loop, struct loop_file *file)
+{
+	return loop_pool_make(loop);
+}
+
 static const struct loop_ops epoll_ops = {
 	.name = "epoll",
 	.watch_add = epoll_watch_add,
@@ -185,6 +190,8 @@ static const struct loop_ops epoll_ops = {
 	.dispatch = epoll_loop_dispatch,
 	.wake = epoll_loop_wake,
 	.free = epoll_loop_free,
+	.file_add = epoll_file_add,
+	.io_flush = loop_pool_flush,
 };
 
 static int open_fds(struct epoll_loop *el)

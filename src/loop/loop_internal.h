@@ -17,6 +17,7 @@
 #include <semaphore.h>
 
 #include "loop/loop.h"
+#include "loop/loop_io.h"
 
 #define LOOP_NAME_MAX 15
 #define LOOP_FOREVER  UINT64_MAX
@@ -39,7 +40,13 @@
  * @wake: any thread: make the current or next sleep in wait() end
  * @free: the back end's part and the memory; also of a half-made loop
  *
- * The simulated back end needs no wait(), dispatch() and wake().
+ * @file_add: optional; make ready for I/O of file->fd. 0; -errno
+ * @file_del: optional
+ * @io_submitted: optional; this one has come to loop->new_io
+ * @io_flush: take all of loop->new_io and start it; loop_io_finish() each when
+ *            it is done, but not from here. Called before wait()
+ *
+ * The simulated back end needs no wait(), dispatch(), wake() and io_flush().
  */
 struct loop_ops {
 	const char *name;
@@ -51,6 +58,10 @@ struct loop_ops {
 	void (*dispatch)(struct loop *loop);
 	void (*wake)(struct loop *loop);
 	void (*free)(struct loop *loop);
+	int (*file_add)(struct loop *loop, struct loop_file *file);
+	void (*file_del)(struct loop *loop, struct loop_file *file);
+	void (*io_submitted)(struct loop *loop, struct loop_io *io);
+	void (*io_flush)(struct loop *loop);
 };
 
 /* The key stands in the heap, so that sifting touches no timer but to tell it
@@ -96,6 +107,17 @@ struct loop {
 	struct list active_pollers;
 	struct loop_poller *running_poller; /* NULL again when it is deleted */
 	struct list *next_poller; /* of the pass over the active ones */
+	struct list files;
+	struct list new_io; /* submitted, and not yet taken by the back end */
+	unsigned int n_io; /* submitted, and not yet done */
+	struct loop_pool *pool; /* NULL: no file yet, or no need of one */
+};
+
+struct loop_file {
+	struct loop *loop;
+	int fd;
+	unsigned int n_io;
+	struct list node;
 };
 
 struct loop_watch {
@@ -155,6 +177,23 @@ uint64_t loop_poll_ns_after_sleep(uint64_t poll_ns, uint64_t slept_ns,
 /* The same, after it found work by polling idly for @idle_ns. */
 uint64_t loop_poll_ns_after_find(uint64_t poll_ns, uint64_t idle_ns,
 				 uint64_t max_ns);
+
+/* loop.c: a thread that gets no signals but its own faults. Return: 0; a
+ * positive errno */
+int loop_create_thread(pthread_t *ret, void *(*fn)(void *arg), void *arg);
+
+/* loop_io.c */
+
+/* It is done: calls its fn. */
+void loop_io_finish(struct loop_io *io, int64_t res);
+
+/* Makes the call, which may block. Return: bytes, 0; -errno */
+int64_t loop_io_perform(const struct loop_io *io);
+
+/* loop_pool.c: threads for I/O where the kernel has no better way */
+int loop_pool_make(struct loop *loop); /* at first. 0; -ENOMEM */
+void loop_pool_flush(struct loop *loop); /* struct loop_ops */
+struct loop_pool *loop_pool_free(struct loop_pool *pool);
 
 /* loop_epoll.c */
 

@@ -5,8 +5,8 @@
  * Theory of operation
  *
  * A step looks at all loops, takes one of the things that are ready and runs
- * it: the oldest call of a loop, its first timer that is due, a watch, or an
- * active poller. So a loop keeps the orders that it promises (of calls, of
+ * it: the oldest call of a loop, its first timer that is due, a watch, an
+ * active poller, or one half of an I/O (making the call, telling its result). So a loop keeps the orders that it promises (of calls, of
  * timers) and no other. Descriptors are real ones and are looked at anew in
  * each step, without waiting; only what an edge-triggered watch was told must
  * be remembered until it has run.
@@ -50,6 +50,7 @@
 #define START_NS     1000000000ULL /* not 0: that stands for "not yet" */
 #define END_NS	     (UINT64_MAX / 2) /* a timer after this is never due */
 #define EVENTS_MIN   16
+#define SECTOR	     512
 #define NUMBER_SPACE 65536 /* numbers of one loop: more pollers would share */
 
 struct sim {
@@ -84,6 +85,7 @@ struct candidate {
 	struct loop_watch *watch;
 	unsigned int events;
 	struct loop_poller *poller;
+	struct loop_io *io;
 };
 
 struct search {
@@ -210,6 +212,70 @@ static void run_poller(struct sim_loop *sl, const struct candidate *c)
 			 sim_random(sl->loop.sim) & 1;
 
 	(void)loop_poller_run(c->poller, may_sleep);
+}
+
+/* I/O: performed at one moment, told at another, and not always well. */
+
+static int64_t transfer(const struct loop_io *io, uint64_t len)
+{
+	uint64_t n_done = 0;
+	ssize_t n = 0;
+
+	for (unsigned int i = 0; i < io->n_iov && n_done < len; i++) {
+		struct iovec iov = io->iov[i];
+		struct loop_io one = *io;
+
+		iov.iov_len = min_of(iov.iov_len, (size_t)(len - n_done));
+		one.iov = &iov;
+		one.n_iov = 1;
+		one.offset += n_done;
+		n = loop_io_perform(&one);
+		if (n < 0) {
+			break;
+		}
+		n_done += (uint64_t)n;
+	}
+	return n_done > 0 ? (int64_t)n_done : n;
+}
+
+static uint64_t bytes_of(const struct loop_io *io)
+{
+	uint64_t n = 0;
+
+	for (unsigned int i = 0; io->op <= LOOP_IO_WRITE && i < io->n_iov;
+	     i++) {
+		n += io->iov[i].iov_len;
+	}
+	return n;
+}
+
+static int64_t perform_badly(struct sim *sim, const struct loop_io *io)
+{
+	bool may_allocate = io->op == LOOP_IO_WRITE ||
+			    io->op == LOOP_IO_FALLOCATE;
+	uint64_t random = sim_random(sim), n = bytes_of(io);
+	uint64_t unit = n > SECTOR ? SECTOR : 1;
+
+	if (random & 1 && n > 1) {
+		n = 1 + mix(random) % ((n - 1) / unit);
+		return transfer(io, n * unit);
+	}
+	return may_allocate && random & 2 ? -ENOSPC : -EIO;
+}
+
+static void run_io(struct sim_loop *sl, const struct candidate *c)
+{
+	struct loop_io *io = c->io;
+	struct sim *sim = sl->loop.sim;
+
+	if (!io->is_performed) {
+		io->res = sim_should_fail(sim) ? perform_badly(sim, io)
+					       : loop_io_perform(io);
+		io->is_performed = true;
+		return;
+	}
+	list_del(&io->node);
+	loop_io_finish(io, io->res);
 }
 
 /* Searching what is ready */
@@ -353,12 +419,25 @@ static void search_pollers(struct sim *sim, struct search *search,
 	}
 }
 
+static void search_io(struct sim *sim, struct search *search,
+		      struct sim_loop *sl)
+{
+	struct candidate c = { .run = run_io, .sl = sl };
+
+	list_for_each_entry(c.io, &sl->loop.new_io, node) {
+		c.gate_ns = &c.io->gate_ns;
+		c.number = c.io->number;
+		consider(sim, search, &c);
+	}
+}
+
 static int search_loop(struct sim *sim, struct search *search,
 		       struct sim_loop *sl)
 {
 	search_calls(sim, search, sl);
 	search_timers(sim, search, sl);
 	search_pollers(sim, search, sl);
+	search_io(sim, search, sl);
 	return search_watches(sim, search, sl);
 }
 
@@ -563,6 +642,13 @@ static void sim_watch_del(struct loop *loop, struct loop_watch *watch)
 	sl->n_watches--;
 }
 
+static void sim_io_submitted(struct loop *loop, struct loop_io *io)
+{
+	io->number = loop->sim->next_number++;
+	io->gate_ns = 0;
+	io->is_performed = false;
+}
+
 static void sim_loop_free(struct loop *loop)
 {
 	struct sim_loop *sl = sim_loop_of(loop);
@@ -580,6 +666,7 @@ static const struct loop_ops sim_ops = {
 	.watch_change = sim_watch_change,
 	.watch_del = sim_watch_del,
 	.free = sim_loop_free,
+	.io_submitted = sim_io_submitted,
 };
 
 int sim_loop_new(struct sim *sim, const char *name, struct loop **ret)

@@ -6,10 +6,13 @@
  */
 #include "loop/test_loop_rig.h"
 
+#include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/eventfd.h>
 #include <sys/resource.h>
 #include <sys/timerfd.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -223,4 +226,26 @@ void assert_idle(struct loop *loop)
 	loop_call_wait(loop, note_usage, &after);
 	assert_true(after.cpu_ns - before.cpu_ns < 30 * MS);
 	assert_in_range(after.n_sleeps - before.n_sleeps, 0, 3);
+}
+
+void be_quiet_about_dying(void)
+{
+	struct rlimit no_core = { 0, 0 };
+
+	(void)setrlimit(RLIMIT_CORE, &no_core);
+	(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
+}
+
+void assert_aborts(void (*run)(void **state), void **state)
+{
+	pid_t pid = fork();
+	int status;
+
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		run(state);
+	}
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_true(WIFSIGNALED(status));
+	assert_int_equal(WTERMSIG(status), SIGABRT);
 }

@@ -106,4 +106,9 @@ void wait_for_a_while(void);
 /* Fails unless a started loop sleeps for 300 ms. */
 void assert_idle(struct loop *loop);
 
+/* Fails unless @run aborts: in a process of its own, from which it does not
+ * return, and which begins with be_quiet_about_dying(). */
+void assert_aborts(void (*run)(void **state), void **state);
+void be_quiet_about_dying(void);
+
 #endif

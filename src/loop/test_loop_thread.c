@@ -4,11 +4,8 @@
  *
  * Copyright (c) 2026, the vdpakit authors
  */
-#include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
-#include <sys/resource.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "loop/loop_internal.h"
@@ -144,29 +141,6 @@ static void test_calls_of_many_threads_keep_each_ones_order(void **state)
 	}
 	free(producers);
 	env_fini(&env);
-}
-
-static void be_quiet_about_dying(void)
-{
-	struct rlimit no_core = { 0, 0 };
-
-	(void)setrlimit(RLIMIT_CORE, &no_core);
-	(void)dup2(open("/dev/null", O_WRONLY | O_CLOEXEC), STDERR_FILENO);
-}
-
-/* @run in a process of its own, from which it does not return. */
-static void assert_aborts(void (*run)(void **state), void **state)
-{
-	pid_t pid = fork();
-	int status;
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		run(state);
-	}
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	assert_true(WIFSIGNALED(status));
-	assert_int_equal(WTERMSIG(status), SIGABRT);
 }
 
 static void note_thread(void *priv)
