@@ -108,7 +108,8 @@ struct vdpa_key {
  * @dev_add: make a device called @name and add it (vdpa_device_register()).
  *           The attributes were checked against the mgmtdev's description
  * @dev_del: unregister and free a device of this mgmtdev; it is unbound
- * @dev_set_attr: optional: change attributes (MAC) of a device
+ * @dev_set_attr: optional: change attributes (MAC) of a device, or, with params,
+ *                what these keys of set_keys say
  */
 struct vdpa_mgmtdev_ops {
 	int (*dev_add)(struct vdpa_mgmtdev *mgmtdev, const char *name,
@@ -129,6 +130,7 @@ struct vdpa_mgmtdev_ops {
  * @supported_features: virtio feature bits
  * @max_supported_vqs: 0: not said
  * @keys, @n_keys: of our own
+ * @set_keys, @n_set_keys: those that may be changed later
  */
 struct vdpa_mgmtdev {
 	const char *name;
@@ -140,6 +142,8 @@ struct vdpa_mgmtdev {
 	uint32_t max_supported_vqs;
 	const struct vdpa_key *keys;
 	unsigned int n_keys;
+	const struct vdpa_key *set_keys;
+	unsigned int n_set_keys;
 	void *priv;
 	/* the bus's own */
 	struct vdpa_bus *bus;
@@ -228,7 +232,8 @@ int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
 int vdpa_dev_del(struct vdpa_bus *bus, const char *name,
 		 void (*done)(void *priv, int result), void *priv);
 
-/* The management command `dev set` (mac). As VDPA_CMD_DEV_ATTR_SET. */
+/* The management command `dev set`: keys of the mgmtdev's, or mac: that is
+ * VDPA_CMD_DEV_ATTR_SET. */
 int vdpa_dev_set(struct vdpa_bus *bus, const char *name,
 		 const struct vdpa_dev_config *config);
 

@@ -74,13 +74,14 @@ static int check_values(const struct vdpa_dev_config *config)
 }
 
 static int check_keys(const struct vdpa_mgmtdev *mgmtdev,
+		      const struct vdpa_key *keys, unsigned int n_keys,
 		      const struct vdpa_dev_config *config)
 {
 	for (unsigned int i = 0; i < config->n_params; i++) {
 		bool is_known = false;
 
-		for (unsigned int k = 0; k < mgmtdev->n_keys; k++) {
-			is_known |= strcmp(mgmtdev->keys[k].name,
+		for (unsigned int k = 0; k < n_keys; k++) {
+			is_known |= strcmp(keys[k].name,
 					   config->params[i].key) == 0;
 		}
 		if (!is_known) {
@@ -117,7 +118,7 @@ static int check_for_mgmtdev(const struct vdpa_mgmtdev *mgmtdev,
 				    "while device features specified are "
 				    "ambiguous");
 	}
-	return check_keys(mgmtdev, config);
+	return check_keys(mgmtdev, mgmtdev->keys, mgmtdev->n_keys, config);
 }
 
 int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
@@ -159,6 +160,22 @@ static bool mac_is_valid(const uint8_t mac[6])
 	return !(mac[0] & 1) && memcmp(mac, zero, 6) != 0;
 }
 
+/* Keys of our own, which the kernel has nothing like. */
+static int set_params(struct vdpa_device *vdev,
+		      const struct vdpa_dev_config *config)
+{
+	struct vdpa_mgmtdev *mgmtdev = vdev->mgmtdev;
+	int ret = check_keys(mgmtdev, mgmtdev->set_keys, mgmtdev->n_set_keys,
+			     config);
+
+	if (config->mask != 0) {
+		return err(-EINVAL, "%s: change one thing at a time",
+			   vdev->name);
+	}
+	return ret < 0 ? ret
+		       : mgmtdev->ops->dev_set_attr(mgmtdev, vdev, config);
+}
+
 int vdpa_dev_set(struct vdpa_bus *bus, const char *name,
 		 const struct vdpa_dev_config *config)
 {
@@ -172,6 +189,9 @@ int vdpa_dev_set(struct vdpa_bus *bus, const char *name,
 	if (!mgmtdev) {
 		return err(-EINVAL, "unmanaged device %s cannot be changed",
 			   name);
+	}
+	if (config->n_params > 0) {
+		return set_params(vdev, config);
 	}
 	if (!has_bit(mgmtdev->classes, VIRTIO_ID_NET)) {
 		/* The kernel says so and succeeds; a user is told the truth. */

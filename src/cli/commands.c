@@ -123,33 +123,53 @@ static int dev_del(const struct cli *cli, int argc, char **argv)
 	return call(cli, "dev.del", one_param("name", argc, argv), NULL);
 }
 
-/* name NAME mac M, in any order. */
-static int dev_set(const struct cli *cli, int argc, char **argv)
+static int set_word(json_t *params, const char *key, const char *value)
 {
-	const char *name = NULL, *mac = NULL;
+	if (json_object_get(params, key)) {
+		return err(-EINVAL, "%s is given twice", key);
+	}
+	return json_object_set_new(params, key, json_string(value)) < 0
+		       ? err(-EINVAL, "%s: not UTF-8", key)
+		       : 0;
+}
+
+/* name NAME, and mac M or keys of its management device, in any order. */
+static int take_set_words(int argc, char **argv, json_t *params)
+{
+	static const char *const known[] = { "name", "mac" };
 
 	for (int i = 0; i < argc; i += 2) {
-		const char **slot = word_matches(argv[i], "name")  ? &name
-				    : word_matches(argv[i], "mac") ? &mac
-								   : NULL;
+		const char *key = NULL;
+		int r;
 
-		if (!slot) {
-			return err(-EINVAL, "'%s' is neither name nor mac",
-				   argv[i]);
+		for (size_t k = 0; k < ARRAY_SIZE(known); k++) {
+			key = word_matches(argv[i], known[k]) ? known[k] : key;
 		}
 		if (i + 1 == argc) {
 			return err(-EINVAL, "%s: a value is missing", argv[i]);
 		}
-		if (*slot) {
-			return err(-EINVAL, "%s is given twice", argv[i]);
+		r = key ? set_word(params, key, argv[i + 1])
+			: devspec_take_param(params, argv[i], argv[i + 1]);
+		if (r < 0) {
+			return r;
 		}
-		*slot = argv[i + 1];
 	}
-	if (!name || !mac) {
-		return err(-EINVAL, "name NAME and mac MACADDR are needed");
+	if (!json_object_get(params, "name") || json_object_size(params) < 2) {
+		return err(-EINVAL, "name NAME and what to change are needed");
 	}
-	return call(cli, "dev.set",
-		    json_pack("{s:s,s:s}", "name", name, "mac", mac), NULL);
+	return 0;
+}
+
+static int dev_set(const struct cli *cli, int argc, char **argv)
+{
+	json_t *params = json_object();
+	int r = take_set_words(argc, argv, params);
+
+	if (r < 0) {
+		json_decref(params);
+		return r;
+	}
+	return call(cli, "dev.set", params, NULL);
 }
 
 static int config_show(const struct cli *cli, int argc, char **argv)
@@ -261,9 +281,10 @@ const struct cli_command cli_dev_commands[] = {
 	  .max_args = 1,
 	  .fn = dev_del },
 	{ .name = "set",
-	  .args = "name NAME mac MACADDR",
-	  .help = "give a network device another address",
-	  .max_args = 4,
+	  .args = "name NAME mac MACADDR |\n      name NAME KEY VALUE [ KEY VALUE "
+		  "]...",
+	  .help = "change a device's address, or what else may be changed",
+	  .max_args = CLI_ANY_ARGS,
 	  .fn = dev_set },
 	{ .name = "config", .sub = config_commands },
 	{ .name = "vstats", .sub = vstats_commands },

@@ -251,6 +251,10 @@ static int vstats_get(struct netlink *nl, struct nl_request *req,
 	if (r == 0) {
 		r = mgmt_find_dev(nl->bus, name, &vdev);
 	}
+	/* What ours counts of disks the kernel's answer has no words for. */
+	if (r == 0 && vdpa_get_device_id(vdev) != VIRTIO_ID_NET) {
+		r = err(-EOPNOTSUPP, "%s: no network device", name);
+	}
 	if (r == 0) {
 		r = mgmt_vstats_info(
 			vdev, nl_get_u32(&req->attrs, ATTR_QUEUE_INDEX), &info);

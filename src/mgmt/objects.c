@@ -251,12 +251,13 @@ static void take_stat(void *priv, const char *name, uint64_t value)
 
 static int check_vstats(struct vdpa_device *vdev, uint32_t idx)
 {
-	if (!vdev->ops->get_vendor_vq_stats ||
-	    vdpa_get_device_id(vdev) != VIRTIO_ID_NET) {
+	bool is_net = vdpa_get_device_id(vdev) == VIRTIO_ID_NET;
+
+	if (!vdev->ops->get_vendor_vq_stats) {
 		return err(-EOPNOTSUPP, "%s: has no virtqueue counters",
 			   vdev->name);
 	}
-	if (idx > NET_VQ_PAIRS_MAX) {
+	if (is_net && idx > NET_VQ_PAIRS_MAX) {
 		return err(-ERANGE, "%s: qidx %u is above %u", vdev->name, idx,
 			   NET_VQ_PAIRS_MAX);
 	}
@@ -281,8 +282,9 @@ int mgmt_vstats_info(struct vdpa_device *vdev, uint32_t idx,
 		.negotiated = vdpa_get_driver_features(vdev),
 		.idx = idx,
 	};
-	if (has_bit(ret->negotiated, NET_F_MQ) ||
-	    has_bit(ret->negotiated, NET_F_RSS)) {
+	if (ret->device_id == VIRTIO_ID_NET &&
+	    (has_bit(ret->negotiated, NET_F_MQ) ||
+	     has_bit(ret->negotiated, NET_F_RSS))) {
 		ret->has_max_vqp = read_config(vdev, config, sizeof(config)) >=
 				   10;
 		ret->max_vqp = (uint16_t)read_le(config + 8, 2);

@@ -222,8 +222,12 @@ json_t *mgmt_json_config(const struct mgmt_config_info *info)
  */
 static const char *queue_type(const struct mgmt_vstats_info *info)
 {
-	uint32_t n_data = info->has_max_vqp ? 2U * info->max_vqp : 2;
+	uint32_t n_data;
 
+	if (info->device_id != VIRTIO_ID_NET) {
+		return "requests";
+	}
+	n_data = info->has_max_vqp ? 2U * info->max_vqp : 2;
 	if (has_bit(info->negotiated, NET_F_CTRL_VQ) && info->idx == n_data) {
 		return "control_vq";
 	}

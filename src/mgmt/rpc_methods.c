@@ -211,17 +211,19 @@ static int dev_vstats_show(struct call *call, json_t **ret)
 enum {
 	ADD_NAME,
 	ADD_MAC,
+	ADD_PARAMS,
 	ADD_MGMTDEV,
 	ADD_MTU,
 	ADD_MAX_VQP,
 	ADD_FEATURES,
-	ADD_PARAMS,
 	ADD_N,
 };
 static const struct rpc_param add_params[] = {
 	[ADD_NAME] = { "name", RPC_STRING, true, VDPA_NAME_MAX - 1,
 		       "of the new device" },
 	[ADD_MAC] = { "mac", RPC_MAC, false, 0, "network: its address" },
+	[ADD_PARAMS] = { "params", RPC_DICT, false, VDPA_PARAMS_MAX,
+			 "keys of the management device" },
 	[ADD_MGMTDEV] = { "mgmtdev", RPC_STRING, true, MGMT_HANDLE_MAX - 1,
 			  "[BUS/]MGMTDEV that makes it" },
 	[ADD_MTU] = { "mtu", RPC_UINT, false, UINT16_MAX,
@@ -230,15 +232,15 @@ static const struct rpc_param add_params[] = {
 			  "network: pairs of virtqueues" },
 	[ADD_FEATURES] = { "device_features", RPC_HEX, false, 0,
 			   "virtio feature bits to offer" },
-	[ADD_PARAMS] = { "params", RPC_DICT, false, VDPA_PARAMS_MAX,
-			 "keys of the management device" },
 };
 _Static_assert(ARRAY_SIZE(add_params) <= RPC_PARAMS_MAX, "room for all");
 
 static const struct rpc_param set_params[] = {
 	[ADD_NAME] = { "name", RPC_STRING, true, VDPA_NAME_MAX - 1,
 		       "of the device" },
-	[ADD_MAC] = { "mac", RPC_MAC, true, 0, "its new address" },
+	[ADD_MAC] = { "mac", RPC_MAC, false, 0, "network: its new address" },
+	[ADD_PARAMS] = { "params", RPC_DICT, false, VDPA_PARAMS_MAX,
+			 "keys of its management device" },
 };
 
 static unsigned int take_params(const struct rpc_arg *arg,
@@ -312,12 +314,16 @@ static int dev_set(struct call *call, json_t **ret)
 	int r;
 
 	take_config(call, &config);
+	if (config.mask == 0 && config.n_params == 0) {
+		return err(-EINVAL, "mac, or a key to change, is needed");
+	}
 	r = vdpa_dev_set(call->bus, call->args[ADD_NAME].text, &config);
 	if (r < 0) {
 		return r;
 	}
 	mgmt_event(&call->ctx->events, call->args[ADD_NAME].text,
-		   "its address was set");
+		   config.n_params > 0 ? "its keys were changed"
+				       : "its address was set");
 	return no_answer(ret);
 }
 
@@ -482,8 +488,8 @@ static const struct method methods[] = {
 	  "delete a device; answered when its consumers have closed "
 	  "it",
 	  true, PARAMS(name_params), dev_del },
-	{ "dev.set", "change a device's address", true, PARAMS(set_params),
-	  dev_set },
+	{ "dev.set", "change a device's address or keys", true,
+	  PARAMS(set_params), dev_set },
 	{ "dev.config.show", "the devices' config spaces", false,
 	  PARAMS(show_params), dev_config_show },
 	{ "dev.vstats.show", "the counters of a virtqueue", true,

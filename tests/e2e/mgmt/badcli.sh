@@ -55,10 +55,11 @@ dev add: Some provided attributes are not supported: 0x400|dev add name b1 mgmtd
 dev del: a word is missing: del DEV|dev del
 dev del: device not found|dev del n1
 dev del: 'n1' is one word too many|dev del n0 n1
-dev set: name NAME and mac MACADDR are needed|dev set
-dev set: name NAME and mac MACADDR are needed|dev set name n0
+dev set: name NAME and what to change are needed|dev set
+dev set: name NAME and what to change are needed|dev set name n0
 dev set: mac: a value is missing|dev set name n0 mac
-dev set: 'colour' is neither name nor mac|dev set colour blue
+dev set: name NAME and what to change are needed|dev set colour blue
+dev set: vdpasim_net takes no 'colour'|dev set name n0 colour blue
 dev set: mac: 'zz'|dev set name n0 mac zz
 dev set: Invalid MAC address|dev set name n0 mac 01:00:00:00:00:00
 dev set: Invalid MAC address|dev set name n0 mac 00:00:00:00:00:00
