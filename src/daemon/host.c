@@ -19,6 +19,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/log.h"
+#include "base/unix.h"
 #include "daemon/listen.h"
 #include "daemon/notify.h"
 #include "mgmt/devspec.h"
@@ -34,8 +35,8 @@ struct host {
 	struct rpc *rpc;
 	struct netlink *netlink;
 	struct cdev_preload *preload;
-	struct listener rpc_listener;
-	struct listener preload_listener;
+	struct unix_listener rpc_listener;
+	struct unix_listener preload_listener;
 	int signal_fd;
 	struct loop_watch *signal_watch;
 	struct loop_watch *private_watch;
@@ -215,7 +216,7 @@ int host_new(const struct host_options *options, struct host **ret)
 /* A private daemon's sockets lie in a folder of their own. */
 static void remove_private_folder(const char *rpc_path)
 {
-	char lock[sizeof(((struct listener *)0)->path) + 8];
+	char lock[sizeof(((struct unix_listener *)0)->path) + 8];
 	char *slash;
 
 	(void)snprintf(lock, sizeof(lock) - 8, "%s", rpc_path);
@@ -240,8 +241,8 @@ struct host *host_free(struct host *host)
 	loop_watch_free(host->private_watch);
 	loop_watch_free(host->signal_watch);
 	vdpakit_free(host->kit);
-	listen_remove(&host->preload_listener);
-	listen_remove(&host->rpc_listener);
+	unix_listen_end(&host->preload_listener);
+	unix_listen_end(&host->rpc_listener);
 	if (is_private(host)) {
 		remove_private_folder(host->options.rpc_path);
 	}
@@ -289,7 +290,7 @@ int host_add(struct host *host, const char *spec)
 /* ---- sockets ---- */
 
 static int open_socket(int activated_fd, const char *path, int type,
-		       struct listener *listener, int *ret_fd)
+		       struct unix_listener *listener, int *ret_fd)
 {
 	int r;
 
@@ -297,7 +298,7 @@ static int open_socket(int activated_fd, const char *path, int type,
 		*ret_fd = activated_fd;
 		return 0;
 	}
-	r = listen_new(path, type, listener);
+	r = unix_listen(path, type, 0600, listener);
 	if (r == 0) {
 		*ret_fd = steal_fd(&listener->fd);
 	}

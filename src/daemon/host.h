@@ -49,7 +49,7 @@ int host_add(struct host *host, const char *spec);
 /**
  * host_serve() - open the sockets, or take those of socket activation
  *
- * Return: 0; as listen_new() and listen_take_activated()
+ * Return: 0; as unix_listen() and listen_take_activated()
  */
 int host_serve(struct host *host);
 

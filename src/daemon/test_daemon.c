@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "base/unix.h"
 #include "daemon/listen.h"
 #include "daemon/notify.h"
 #include "lib/test.h"
@@ -32,114 +33,6 @@ static int tear_down(void **state)
 {
 	/* Fails when a test has left something in it. */
 	return rmdir(folder);
-}
-
-static int dial(const char *to, int type)
-{
-	struct sockaddr_un addr = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
-	int r;
-
-	assert_true(fd >= 0);
-	(void)snprintf(addr.sun_path, sizeof(addr.sun_path), "%s", to);
-	r = connect(fd, (struct sockaddr *)&addr, sizeof(addr)) < 0 ? -errno
-								    : 0;
-	close(fd);
-	return r;
-}
-
-static void test_listen_new_is_private_and_goes(void **state)
-{
-	struct listener listener;
-	struct stat st;
-
-	assert_int_equal(listen_new(path, SOCK_STREAM, &listener), 0);
-	assert_int_equal(lstat(path, &st), 0);
-	assert_true(S_ISSOCK(st.st_mode));
-	assert_int_equal(st.st_mode & 0777, 0600);
-	assert_int_equal(dial(path, SOCK_STREAM), 0);
-	listen_remove(&listener);
-	assert_int_equal(lstat(path, &st), -1);
-	listen_remove(&listener);
-}
-
-static void test_listen_new_makes_the_last_folder(void **state)
-{
-	struct listener listener;
-	char deep[128];
-
-	(void)snprintf(deep, sizeof(deep), "%s/a/sock", folder);
-	assert_int_equal(listen_new(deep, SOCK_STREAM, &listener), 0);
-	listen_remove(&listener);
-	(void)snprintf(deep, sizeof(deep), "%s/a", folder);
-	assert_int_equal(rmdir(deep), 0);
-	(void)snprintf(deep, sizeof(deep), "%s/a/b/sock", folder);
-	assert_int_equal(listen_new(deep, SOCK_STREAM, &listener), -ENOENT);
-}
-
-static void test_listen_new_refuses_a_living_socket(void **state)
-{
-	struct listener living, other;
-
-	assert_int_equal(listen_new(path, SOCK_STREAM, &living), 0);
-	assert_int_equal(listen_new(path, SOCK_STREAM, &other), -EADDRINUSE);
-	assert_int_equal(listen_new(path, SOCK_SEQPACKET, &other), -EADDRINUSE);
-	assert_int_equal(dial(path, SOCK_STREAM), 0);
-	listen_remove(&living);
-}
-
-static void test_listen_new_replaces_a_dead_socket(void **state)
-{
-	struct listener dead, next;
-
-	assert_int_equal(listen_new(path, SOCK_SEQPACKET, &dead), 0);
-	close(dead.fd);
-	dead.fd = -1;
-	assert_int_equal(dial(path, SOCK_SEQPACKET), -ECONNREFUSED);
-	assert_int_equal(listen_new(path, SOCK_SEQPACKET, &next), 0);
-	assert_int_equal(dial(path, SOCK_SEQPACKET), 0);
-	listen_remove(&next);
-}
-
-static void test_listen_remove_removes_its_own_socket_only(void **state)
-{
-	struct listener first, second;
-	char other[128];
-
-	(void)snprintf(other, sizeof(other), "%s/other", folder);
-	assert_int_equal(listen_new(path, SOCK_STREAM, &first), 0);
-	assert_int_equal(rename(path, other), 0);
-	assert_int_equal(listen_new(path, SOCK_STREAM, &second), 0);
-	listen_remove(&first);
-	assert_int_equal(dial(path, SOCK_STREAM), 0);
-	listen_remove(&second);
-	assert_int_equal(unlink(other), 0);
-}
-
-static void test_listen_new_leaves_other_files_alone(void **state)
-{
-	struct listener listener;
-	int fd = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
-
-	assert_true(fd >= 0);
-	close(fd);
-	assert_int_equal(listen_new(path, SOCK_STREAM, &listener), -EEXIST);
-	assert_non_null(strstr(err_text(-EEXIST), "is not a socket"));
-	assert_int_equal(unlink(path), 0);
-	assert_int_equal(symlink("/nowhere", path), 0);
-	assert_int_equal(listen_new(path, SOCK_STREAM, &listener), -EEXIST);
-	assert_int_equal(unlink(path), 0);
-}
-
-static void test_listen_new_of_a_long_path_says_so(void **state)
-{
-	struct listener listener;
-	char name[200];
-
-	memset(name, 'x', sizeof(name) - 1);
-	name[sizeof(name) - 1] = '\0';
-	assert_int_equal(listen_new(name, SOCK_STREAM, &listener),
-			 -ENAMETOOLONG);
 }
 
 /* ---- socket activation ---- */
@@ -184,13 +77,14 @@ static int activate(const int *fds, int n, const char *pid_text)
 
 static void test_activated_sockets_are_told_apart(void **state)
 {
-	struct listener stream, seqpacket;
+	struct unix_listener stream, seqpacket;
 	char other[128];
 	int fds[2], pair[2], file;
 
 	(void)snprintf(other, sizeof(other), "%s/other", folder);
-	assert_int_equal(listen_new(path, SOCK_STREAM, &stream), 0);
-	assert_int_equal(listen_new(other, SOCK_SEQPACKET, &seqpacket), 0);
+	assert_int_equal(unix_listen(path, SOCK_STREAM, 0600, &stream), 0);
+	assert_int_equal(unix_listen(other, SOCK_SEQPACKET, 0600, &seqpacket),
+			 0);
 	assert_int_equal(
 		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
 	file = open("/dev/null", O_RDONLY | O_CLOEXEC);
@@ -212,8 +106,8 @@ static void test_activated_sockets_are_told_apart(void **state)
 	close(pair[0]);
 	close(pair[1]);
 	close(file);
-	listen_remove(&stream);
-	listen_remove(&seqpacket);
+	unix_listen_end(&stream);
+	unix_listen_end(&seqpacket);
 }
 
 /* ---- sd_notify ---- */
@@ -284,13 +178,6 @@ static void test_journal_is_known_by_its_inode(void **state)
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
-	T(test_listen_new_is_private_and_goes),
-	T(test_listen_new_makes_the_last_folder),
-	T(test_listen_new_refuses_a_living_socket),
-	T(test_listen_new_replaces_a_dead_socket),
-	T(test_listen_remove_removes_its_own_socket_only),
-	T(test_listen_new_leaves_other_files_alone),
-	T(test_listen_new_of_a_long_path_says_so),
 	T(test_activated_sockets_are_told_apart),
 	T(test_notify_sends_to_the_socket),
 	T(test_notify_knows_abstract_sockets),

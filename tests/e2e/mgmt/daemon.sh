@@ -21,7 +21,7 @@ is 'modes' "$(stat -c %a "$rpc" "$preload")" "$(printf '600\n600')"
 # A second one does not take the sockets away.
 status_is 1 "$vdpakitd" --socket "$rpc" --preload "$work/p2"
 one_line 'a second daemon' "$err"
-has 'a second daemon' "$err" 'a daemon listens there already'
+has 'a second daemon' "$err" 'somebody listens there already'
 [ ! -e "$work/p2" ] || die 'the second daemon left a socket'
 is 'the first one lives' "$("$vdpakit" -j dev show | jq -c '.dev | keys')" \
 	'["n0"]'

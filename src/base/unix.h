@@ -1,0 +1,55 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * Unix sockets with a path: listening on one, connecting to one.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#ifndef BASE_UNIX_H
+#define BASE_UNIX_H
+
+#include <sys/types.h>
+
+#include "base/util.h"
+
+#define UNIX_PATH_MAX 108
+
+/* A socket that we made; the path is removed if it is still ours. */
+struct unix_listener {
+	int fd; /* -1: none, or given away */
+	char path[UNIX_PATH_MAX];
+	dev_t dev;
+	ino_t ino;
+};
+
+/**
+ * unix_listen() - make a listening unix socket
+ * @path: where; its folder is made when only that is missing
+ * @type: SOCK_STREAM or SOCK_SEQPACKET
+ * @mode: of the path: who may connect
+ * @ret: filled on success; end with unix_listen_end()
+ *
+ * A socket that nobody listens on any more is replaced. Two processes that
+ * start at the same moment do not steal each other's: the folder is locked
+ * meanwhile. The descriptor does not block.
+ *
+ * Return: 0; -EADDRINUSE somebody listens there; -EEXIST it is no socket;
+ *         -ENAMETOOLONG; -errno
+ */
+int unix_listen(const char *path, int type, mode_t mode,
+		struct unix_listener *ret);
+
+/* Closes the descriptor unless it was given away, removes the path. Takes a
+ * zeroed or ended one. */
+void unix_listen_end(struct unix_listener *listener);
+
+/**
+ * unix_connect() - connect without blocking
+ * @path: of a listening socket
+ * @type: SOCK_STREAM or SOCK_SEQPACKET
+ *
+ * Return: a non-blocking descriptor; -EAGAIN its queue is full; -ENOENT;
+ *         -ECONNREFUSED; -ENAMETOOLONG; -errno
+ */
+int unix_connect(const char *path, int type);
+
+#endif
