@@ -112,10 +112,22 @@ static int dev_show(const struct cli *cli, int argc, char **argv)
 
 static int dev_add(const struct cli *cli, int argc, char **argv)
 {
-	json_t *params;
+	json_t *params = NULL, *bind = NULL;
 	int r = devspec_from_words(argc, argv, &params);
 
-	return r < 0 ? r : call(cli, "dev.add", params, NULL);
+	if (r == 0) {
+		r = devspec_take_bind(params, &bind);
+	}
+	if (r < 0) {
+		json_decref(params);
+		return r;
+	}
+	r = call(cli, "dev.add", params, NULL);
+	if (r == 0 && bind) {
+		return call(cli, "dev.bind", bind, NULL);
+	}
+	json_decref(bind);
+	return r;
 }
 
 static int dev_del(const struct cli *cli, int argc, char **argv)
@@ -269,7 +281,8 @@ const struct cli_command cli_dev_commands[] = {
 	{ .name = "add",
 	  .args = "name NAME mgmtdev [BUS/]MGMTDEV [ device_features HEX ] "
 		  "[ mac MACADDR ]\n      [ mtu MTU ] [ max_vqp "
-		  "MAX_VQ_PAIRS ] [ KEY VALUE ]...",
+		  "MAX_VQ_PAIRS ] [ KEY VALUE ]... [ bind DRIVER [ KEY "
+		  "VALUE ]... ]",
 	  .help = "make a device; `mgmtdev show` lists the keys",
 	  .min_args = 0,
 	  .max_args = CLI_ANY_ARGS,

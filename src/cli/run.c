@@ -113,7 +113,8 @@ static int set_help(void *priv, const char *value)
 
 static const struct arg_option options[] = {
 	{ "dev", 'd', "SPEC",
-	  "a device: \"NAME MGMTDEV [KEY VALUE | KEY=VALUE]...\"; repeatable",
+	  "a device: \"NAME MGMTDEV [KEY VALUE | KEY=VALUE]... [bind DRIVER "
+	  "[KEY VALUE | KEY=VALUE]...]\"; repeatable",
 	  set_dev },
 	{ "workers", 'w', "N", "threads for virtqueues (CPUs, at most 4)",
 	  set_workers },
@@ -224,6 +225,25 @@ static int start_daemon(struct run *run)
 	return await_ready(run);
 }
 
+static int add_dev(int fd, const char *spec)
+{
+	json_t *params = NULL, *bind = NULL;
+	int r = devspec_from_text(spec, &params);
+
+	if (r == 0) {
+		r = devspec_take_bind(params, &bind);
+	}
+	if (r == 0) {
+		r = client_call(fd, "dev.add", params, NULL);
+	}
+	if (r == 0 && bind) {
+		r = client_call(fd, "dev.bind", bind, NULL);
+	}
+	json_decref(params);
+	json_decref(bind);
+	return err_context(r, "--dev '%s'", spec);
+}
+
 static int add_devs(const struct run *run)
 {
 	_cleanup_close_ int fd = -1;
@@ -237,14 +257,7 @@ static int add_devs(const struct run *run)
 		return fd;
 	}
 	for (unsigned int i = 0; i < run->n_devs && r == 0; i++) {
-		json_t *params = NULL;
-
-		r = devspec_from_text(run->devs[i], &params);
-		if (r == 0) {
-			r = client_call(fd, "dev.add", params, NULL);
-		}
-		json_decref(params);
-		(void)err_context(r, "--dev '%s'", run->devs[i]);
+		r = add_dev(fd, run->devs[i]);
 	}
 	return r;
 }

@@ -268,22 +268,34 @@ static void keep_outcome(void *priv, int code, const char *text, json_t *result)
 		       text ? text : "");
 }
 
-int host_add(struct host *host, const char *spec)
+static int invoke(struct host *host, const char *method, json_t *params)
 {
 	struct outcome outcome = { .code = EINPROGRESS };
-	json_t *params;
+
+	rpc_invoke(&host->ctx, method, params, true, keep_outcome, &outcome);
+	return outcome.code == 0
+		       ? 0
+		       : err(outcome.code > 0 ? -outcome.code : -EINVAL, "%s",
+			     outcome.text);
+}
+
+int host_add(struct host *host, const char *spec)
+{
+	json_t *params = NULL, *bind = NULL;
 	int r = devspec_from_text(spec, &params);
 
 	if (r == 0) {
-		rpc_invoke(&host->ctx, "dev.add", params, true, keep_outcome,
-			   &outcome);
-		json_decref(params);
-		if (outcome.code != 0) {
-			r = err(outcome.code > 0 ? -outcome.code : -EINVAL,
-				"%s", outcome.text);
-		}
+		r = devspec_take_bind(params, &bind);
 	}
-	host->n_devs += r == 0;
+	if (r == 0) {
+		r = invoke(host, "dev.add", params);
+		host->n_devs += r == 0;
+	}
+	if (r == 0 && bind) {
+		r = invoke(host, "dev.bind", bind);
+	}
+	json_decref(params);
+	json_decref(bind);
 	return err_context(r, "--dev '%s'", spec);
 }
 

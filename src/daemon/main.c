@@ -123,7 +123,8 @@ static const struct arg_option options[] = {
 	{ "preload", 'p', "PATH",
 	  "listen there for clients (/run/vdpakit/preload.sock)", set_preload },
 	{ "dev", 'd', "SPEC",
-	  "make a device first: \"NAME MGMTDEV [KEY VALUE]...\"; repeatable",
+	  "make a device first: \"NAME MGMTDEV [KEY VALUE]... [bind DRIVER "
+	  "[KEY VALUE]...]\"; repeatable",
 	  set_dev },
 	{ "workers", 'w', "N", "threads for virtqueues (CPUs, at most 4)",
 	  set_workers },

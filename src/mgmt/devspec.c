@@ -107,24 +107,75 @@ static int take_pair(json_t *obj, const char *word, const char *value)
 	return devspec_take_param(obj, word, value);
 }
 
-static int take_words(json_t *obj, int argc, char *const *argv, bool has_equals)
-{
-	int r = 0;
+typedef int (*take_fn)(json_t *obj, const char *word, const char *value);
 
-	for (int i = 0; i < argc && r == 0; i++) {
+/* KEY VALUE, or KEY=VALUE where @has_equals; up to the word @end. Return: words
+ * taken, or -errno */
+static int take_pairs(json_t *obj, int argc, char *const *argv, bool has_equals,
+		      const char *end, take_fn take)
+{
+	int r = 0, i = 0;
+
+	while (i < argc && r == 0 && !(end && strcmp(argv[i], end) == 0)) {
 		char *equals = has_equals ? strchr(argv[i], '=') : NULL;
 
 		if (equals) {
 			*equals = '\0';
-			r = take_pair(obj, argv[i], equals + 1);
+			r = take(obj, argv[i], equals + 1);
+			i++;
 		} else if (i + 1 == argc) {
 			r = err(-EINVAL, "%s: a value is missing", argv[i]);
 		} else {
-			r = take_pair(obj, argv[i], argv[i + 1]);
-			i++;
+			r = take(obj, argv[i], argv[i + 1]);
+			i += 2;
 		}
 	}
-	return r;
+	return r < 0 ? r : i;
+}
+
+/* What follows the word "bind": DRIVER, and its keys. */
+static int take_bind(json_t *obj, int argc, char *const *argv, bool has_equals)
+{
+	json_t *bind;
+
+	if (argc == 0) {
+		return err(-EINVAL, "bind: a bus driver is missing: `vdpakit "
+				    "driver show` lists them");
+	}
+	bind = json_pack("{s:s}", "driver", argv[0]);
+	if (!bind || json_object_set_new(obj, "bind", bind) < 0) {
+		return err(-EINVAL, "bind: not UTF-8");
+	}
+	return take_pairs(bind, argc - 1, argv + 1, has_equals, NULL,
+			  devspec_take_param);
+}
+
+static int take_words(json_t *obj, int argc, char *const *argv, bool has_equals)
+{
+	int n = take_pairs(obj, argc, argv, has_equals, "bind", take_pair);
+
+	if (n < 0 || n == argc) {
+		return min_of(n, 0);
+	}
+	n++;
+	n = take_bind(obj, argc - n, argv + n, has_equals);
+	return min_of(n, 0);
+}
+
+int devspec_take_bind(json_t *obj, json_t **ret)
+{
+	json_t *bind = json_object_get(obj, "bind");
+
+	*ret = NULL;
+	if (!bind) {
+		return 0;
+	}
+	if (json_object_set(bind, "name", json_object_get(obj, "name")) < 0) {
+		return err(-ENOMEM, "out of memory");
+	}
+	*ret = json_incref(bind);
+	(void)json_object_del(obj, "bind"); /* it is there */
+	return 0;
 }
 
 static int check_required(const json_t *obj)

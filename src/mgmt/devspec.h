@@ -16,7 +16,8 @@
 #include "base/util.h"
 
 /**
- * devspec_from_words() - name NAME mgmtdev [BUS/]MGMTDEV [KEY VALUE]...
+ * devspec_from_words() - name NAME mgmtdev [BUS/]MGMTDEV [KEY VALUE]... [bind
+ *                        DRIVER [KEY VALUE]...]
  * @argc, @argv: in any order. Words of the kernel's keys may be shortened, as
  *               in iproute2; all other keys are the management device's
  * @ret: a new object, written on success
@@ -26,7 +27,8 @@
 int devspec_from_words(int argc, char *const *argv, json_t **ret);
 
 /**
- * devspec_from_text() - NAME [BUS/]MGMTDEV [KEY VALUE | KEY=VALUE]...
+ * devspec_from_text() - NAME [BUS/]MGMTDEV [KEY VALUE | KEY=VALUE]... [bind
+ *                       DRIVER [KEY VALUE | KEY=VALUE]...]
  * @text: words; 'a b' or "a b" is one word
  * @ret: a new object, written on success
  *
@@ -41,6 +43,15 @@ int devspec_from_text(const char *text, json_t **ret);
  * Return: 0; -EINVAL given twice; -ENOMEM
  */
 int devspec_take_param(json_t *obj, const char *key, const char *value);
+
+/**
+ * devspec_take_bind() - take what follows "bind" out of a device's words
+ * @obj: made by one of the above; afterwards parameters of dev.add
+ * @ret: parameters of dev.bind, for when the device is there; NULL: none
+ *
+ * Return: 0; -ENOMEM
+ */
+int devspec_take_bind(json_t *obj, json_t **ret);
 
 /* Is @word a shortened @whole, as iproute2 takes it? "" is not. */
 bool word_matches(const char *word, const char *whole);

@@ -103,6 +103,15 @@ static void test_from_text_takes_pairs_of_both_kinds(void **state)
 		{ "n0 m 'file=/a b' x=\"c 'd\" y e'f 'g", 0,
 		  "{\"name\":\"n0\",\"mgmtdev\":\"m\",\"params\":{\"file\":"
 		  "\"/a b\",\"x\":\"c 'd\",\"y\":\"ef g\"}}" },
+		{ "n0 m bind d", 0,
+		  "{\"name\":\"n0\",\"mgmtdev\":\"m\",\"bind\":{\"driver\":"
+		  "\"d\"}}" },
+		{ "n0 m size=1 bind d path=/a mac x", 0,
+		  "{\"name\":\"n0\",\"mgmtdev\":\"m\",\"params\":{\"size\":"
+		  "\"1\"},\"bind\":{\"driver\":\"d\",\"params\":{\"path\":"
+		  "\"/a\",\"mac\":\"x\"}}}" },
+		{ "n0 m bind", -EINVAL, "bind: a bus driver is missing" },
+		{ "n0 m bind d path", -EINVAL, "path: a value is missing" },
 		{ "n0 m x=", 0,
 		  "{\"name\":\"n0\",\"mgmtdev\":\"m\",\"params\":{\"x\":"
 		  "\"\"}}" },
@@ -128,6 +137,20 @@ static void test_from_text_takes_pairs_of_both_kinds(void **state)
 	}
 }
 
+static void test_take_bind_makes_two_calls_of_it(void **state)
+{
+	json_t *obj, *bind;
+	const struct row add = { "", 0, "{\"name\":\"n0\",\"mgmtdev\":\"m\"}" };
+	const struct row rest = { "", 0, "{\"driver\":\"d\",\"name\":\"n0\"}" };
+
+	assert_int_equal(devspec_from_text("n0 m bind d", &obj), 0);
+	assert_int_equal(devspec_take_bind(obj, &bind), 0);
+	check(&rest, 0, bind);
+	assert_int_equal(devspec_take_bind(obj, &bind), 0);
+	assert_null(bind);
+	check(&add, 0, obj);
+}
+
 static void test_word_matches_is_a_beginning(void **state)
 {
 	assert_true(word_matches("s", "show"));
@@ -140,6 +163,7 @@ static void test_word_matches_is_a_beginning(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_from_words_is_iproute2s_grammar),
 	cmocka_unit_test(test_from_text_takes_pairs_of_both_kinds),
+	cmocka_unit_test(test_take_bind_makes_two_calls_of_it),
 	cmocka_unit_test(test_word_matches_is_a_beginning),
 };
 

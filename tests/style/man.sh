@@ -44,10 +44,16 @@ check_running()
 		done
 	done < <("$vdpakit" -j mgmtdev show | jq -r '.mgmtdev | keys[]')
 	while read -r name; do
-		[ -f "$top/src/busdrv/$name.4.scd" ] || {
+		page=src/busdrv/$name.4.scd
+		[ -f "$top/$page" ] || {
 			echo "bus driver $name has no page"
 			failed=1
+			continue
 		}
+		for key in $("$vdpakit" -j driver show | jq -r \
+			".driver.\"$name\".keys // {} | keys[]"); do
+			expect "$page" "$key"
+		done
 	done < <("$vdpakit" -j driver show | jq -r '.driver | keys[]')
 	return $failed
 }
