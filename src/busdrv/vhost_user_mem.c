@@ -1,0 +1,355 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vhost-user: the memory table.
+ *
+ * A change makes the table as it shall be, takes over every region that is the
+ * same (same addresses, same bytes of the same file), stops the rings that the
+ * change moves, and then tells the device in one batch. Rings that are not
+ * concerned go on meanwhile.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include <linux/virtio_config.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "busdrv/vhost_user_internal.h"
+
+#define ASID 0
+
+bool vhost_user_has_iommu(const struct vhost_user *vu)
+{
+	return has_bit(vu->features, VIRTIO_F_ACCESS_PLATFORM);
+}
+
+static uint64_t gpa_last(const struct vhost_user_region *r)
+{
+	return r->guest_addr + (r->size - 1);
+}
+
+/* ---- one region ---- */
+
+static bool overlap(uint64_t a, uint64_t a_size, uint64_t b, uint64_t b_size)
+{
+	return a <= b + (b_size - 1) && b <= a + (a_size - 1);
+}
+
+static int check_region(const struct vhost_user_mem *mem,
+			const struct vhost_user_region *r)
+{
+	if (r->size == 0 || r->guest_addr > UINT64_MAX - (r->size - 1) ||
+	    r->user_addr > UINT64_MAX - (r->size - 1) ||
+	    r->mmap_offset > INT64_MAX || r->size > INT64_MAX) {
+		return err(-EINVAL,
+			   "a region of 0x%llx bytes at 0x%llx, "
+			   "0x%llx, 0x%llx",
+			   (unsigned long long)r->size,
+			   (unsigned long long)r->guest_addr,
+			   (unsigned long long)r->user_addr,
+			   (unsigned long long)r->mmap_offset);
+	}
+	for (unsigned int i = 0; i < mem->n; i++) {
+		const struct vhost_user_region *o = &mem->slots[i].r;
+
+		if (overlap(r->guest_addr, r->size, o->guest_addr, o->size) ||
+		    overlap(r->user_addr, r->size, o->user_addr, o->size)) {
+			return err(-EINVAL,
+				   "regions at 0x%llx and 0x%llx "
+				   "overlap",
+				   (unsigned long long)r->guest_addr,
+				   (unsigned long long)o->guest_addr);
+		}
+	}
+	return 0;
+}
+
+/* A file that ends before the region does would only show when it is used. */
+static int check_file(const struct vhost_user_region *r, int fd,
+		      struct stat *ret_st)
+{
+	if (fstat(fd, ret_st) < 0) {
+		return err(-errno, "a region's file: %s", strerror(errno));
+	}
+	if (S_ISREG(ret_st->st_mode) &&
+	    !range_fits(r->mmap_offset, r->size, (uint64_t)ret_st->st_size)) {
+		return err(-EINVAL, "a region's file has only %llu bytes",
+			   (unsigned long long)ret_st->st_size);
+	}
+	return 0;
+}
+
+static const struct vhost_user_slot *
+find_same(const struct vhost_user_mem *mem, const struct vhost_user_region *r,
+	  const struct stat *st)
+{
+	for (unsigned int i = 0; i < mem->n; i++) {
+		const struct vhost_user_slot *s = &mem->slots[i];
+
+		if (memcmp(&s->r, r, sizeof(*r)) == 0 && s->dev == st->st_dev &&
+		    s->ino == st->st_ino) {
+			return s;
+		}
+	}
+	return NULL;
+}
+
+/* Adds a region to @mem: one of @old if it is the same, or a new mapping. */
+static int add_slot(struct vhost_user_mem *mem,
+		    const struct vhost_user_mem *old,
+		    const struct vhost_user_region *r, int fd)
+{
+	struct vhost_user_slot *slot = &mem->slots[mem->n];
+	const struct vhost_user_slot *same;
+	struct stat st;
+	int ret = check_region(mem, r);
+
+	if (ret == 0) {
+		ret = check_file(r, fd, &st);
+	}
+	if (ret < 0) {
+		return ret;
+	}
+	same = find_same(old, r, &st);
+	if (same) {
+		*slot = *same;
+		(void)region_ref(slot->region);
+	} else {
+		*slot = (struct vhost_user_slot){
+			.r = *r,
+			.dev = st.st_dev,
+			.ino = st.st_ino,
+		};
+		ret = region_new_mapped(fd, r->mmap_offset, r->size,
+					MEM_PERM_RW, &slot->region);
+	}
+	mem->n += ret == 0;
+	return ret;
+}
+
+/* ---- the table ---- */
+
+static int mem_new(struct vhost_user_mem **ret)
+{
+	*ret = calloc(1, sizeof(**ret));
+	return *ret ? 0 : -ENOMEM;
+}
+
+static struct vhost_user_mem *mem_free(struct vhost_user_mem *mem)
+{
+	for (unsigned int i = 0; mem && i < mem->n; i++) {
+		region_unref(mem->slots[i].region);
+	}
+	free(mem);
+	return NULL;
+}
+
+static void cleanup_mem(struct vhost_user_mem **mem)
+{
+	mem_free(*mem);
+}
+#define _cleanup_mem_ _cleanup_(cleanup_mem)
+
+static bool holds(const struct vhost_user_mem *mem,
+		  const struct vhost_user_slot *slot)
+{
+	for (unsigned int i = 0; mem && i < mem->n; i++) {
+		if (mem->slots[i].region == slot->region &&
+		    mem->slots[i].r.guest_addr == slot->r.guest_addr) {
+			return true;
+		}
+	}
+	return false;
+}
+
+static int map_new(struct vhost_user *vu, const struct vhost_user_mem *mem,
+		   const struct vhost_user_mem *old)
+{
+	int r = 0;
+
+	for (unsigned int i = 0; i < mem->n && r == 0; i++) {
+		const struct vhost_user_slot *s = &mem->slots[i];
+
+		if (!holds(old, s)) {
+			r = vdpa_map(vu->vdev, ASID, s->r.guest_addr,
+				     gpa_last(&s->r), s->region, 0,
+				     MEM_PERM_RW);
+		}
+	}
+	return r;
+}
+
+/* Tells the device what is different. On failure it has nothing at all. */
+static int publish(struct vhost_user *vu, const struct vhost_user_mem *mem,
+		   const struct vhost_user_mem *old)
+{
+	int r, end;
+
+	vdpa_batch_begin(vu->vdev, ASID);
+	for (unsigned int i = 0; old && i < old->n; i++) {
+		const struct vhost_user_slot *s = &old->slots[i];
+
+		if (!holds(mem, s)) {
+			/* Only a device that keeps it can fail: so be it. */
+			(void)vdpa_unmap(vu->vdev, ASID, s->r.guest_addr,
+					 gpa_last(&s->r));
+		}
+	}
+	r = map_new(vu, mem, old);
+	end = vdpa_batch_end(vu->vdev, ASID);
+	r = r < 0 ? r : end;
+	if (r < 0) {
+		vdpa_reset_map(vu->vdev, ASID);
+		vu->is_lost = true;
+	}
+	return r;
+}
+
+/* From now on @take_mem is the table. */
+static int replace(struct vhost_user *vu, struct vhost_user_mem *take_mem)
+{
+	struct vhost_user_mem *old = vu->mem;
+	int r = 0;
+
+	vhost_user_rings_hold(vu, take_mem);
+	if (!vhost_user_has_iommu(vu)) {
+		r = publish(vu, take_mem, vu->is_mapped ? old : NULL);
+		vu->is_mapped = true;
+	}
+	vu->mem = take_mem;
+	mem_free(old);
+	if (r == 0) {
+		vhost_user_rings_update(vu);
+	}
+	return r;
+}
+
+static int copy_mem(const struct vhost_user_mem *mem,
+		    const struct vhost_user_slot *except,
+		    struct vhost_user_mem **ret)
+{
+	struct vhost_user_mem *copy;
+	int r = mem_new(&copy);
+
+	if (r < 0) {
+		return r;
+	}
+	for (unsigned int i = 0; mem && i < mem->n; i++) {
+		if (&mem->slots[i] != except) {
+			copy->slots[copy->n] = mem->slots[i];
+			(void)region_ref(copy->slots[copy->n++].region);
+		}
+	}
+	*ret = copy;
+	return 0;
+}
+
+int vhost_user_mem_update(struct vhost_user *vu)
+{
+	bool should = !vhost_user_has_iommu(vu);
+
+	if (!vu->mem || should == vu->is_mapped) {
+		return 0;
+	}
+	vu->is_mapped = should;
+	if (!should) {
+		vdpa_reset_map(vu->vdev, ASID);
+		return 0;
+	}
+	return publish(vu, vu->mem, NULL);
+}
+
+void vhost_user_mem_drop(struct vhost_user *vu)
+{
+	vdpa_reset_map(vu->vdev, ASID);
+	vu->mem = mem_free(vu->mem);
+	vu->is_mapped = false;
+}
+
+int vhost_user_mem_translate(const struct vhost_user_mem *mem, uint64_t uaddr,
+			     uint64_t *ret_gpa)
+{
+	for (unsigned int i = 0; mem && i < mem->n; i++) {
+		const struct vhost_user_region *r = &mem->slots[i].r;
+
+		if (uaddr - r->user_addr < r->size) {
+			*ret_gpa = r->guest_addr + (uaddr - r->user_addr);
+			return 0;
+		}
+	}
+	return err(-EFAULT, "no region has the address 0x%llx",
+		   (unsigned long long)uaddr);
+}
+
+/* ---- messages ---- */
+
+int vhost_user_set_mem_table(struct vhost_user *vu, struct vhost_user_msg *msg)
+{
+	static const struct vhost_user_mem none;
+	const struct vhost_user_mem_table *t = &msg->payload.table;
+	_cleanup_mem_ struct vhost_user_mem *mem = NULL;
+	int r;
+
+	if (t->n_regions > VHOST_USER_REGIONS_MAX ||
+	    t->n_regions != msg->n_fds ||
+	    msg->hdr.size < offsetof(struct vhost_user_mem_table, regions) +
+				    t->n_regions * sizeof(t->regions[0])) {
+		return err(-EINVAL, "%u regions, %u descriptors, %u bytes",
+			   t->n_regions, msg->n_fds, msg->hdr.size);
+	}
+	r = mem_new(&mem);
+	for (uint32_t i = 0; i < t->n_regions && r == 0; i++) {
+		r = add_slot(mem, vu->mem ? vu->mem : &none, &t->regions[i],
+			     msg->fds[i]);
+	}
+	return r < 0 ? r : replace(vu, steal_ptr(mem));
+}
+
+int vhost_user_get_max_mem_slots(struct vhost_user *vu,
+				 struct vhost_user_msg *msg)
+{
+	(void)vu;
+	msg->payload.u64 = VHOST_USER_MEM_SLOTS;
+	return 0;
+}
+
+int vhost_user_add_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
+{
+	static const struct vhost_user_mem none;
+	_cleanup_mem_ struct vhost_user_mem *mem = NULL;
+	int r = copy_mem(vu->mem, NULL, &mem);
+
+	if (r < 0) {
+		return r;
+	}
+	if (mem->n == VHOST_USER_MEM_SLOTS) {
+		return err(-ENOSPC, "all %d memory slots are taken",
+			   VHOST_USER_MEM_SLOTS);
+	}
+	r = add_slot(mem, &none, &msg->payload.reg.region, msg->fds[0]);
+	return r < 0 ? r : replace(vu, steal_ptr(mem));
+}
+
+int vhost_user_rem_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
+{
+	const struct vhost_user_region *r = &msg->payload.reg.region;
+	struct vhost_user_mem *mem;
+	int ret;
+
+	for (unsigned int i = 0; vu->mem && i < vu->mem->n; i++) {
+		const struct vhost_user_slot *s = &vu->mem->slots[i];
+
+		if (s->r.guest_addr != r->guest_addr ||
+		    s->r.user_addr != r->user_addr || s->r.size != r->size) {
+			continue;
+		}
+		ret = copy_mem(vu->mem, s, &mem);
+		return ret < 0 ? ret : replace(vu, mem);
+	}
+	return err(-ENOENT, "no region of 0x%llx bytes at 0x%llx",
+		   (unsigned long long)r->size,
+		   (unsigned long long)r->guest_addr);
+}

@@ -1,0 +1,37 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# libblkio's own programs on a vhost-user socket: what is copied in comes out,
+# one front end after the other, and the socket goes with the run.
+#
+# Copyright (c) 2026, the vdpakit authors
+. "$(dirname "$(realpath "$0")")/lib.sh"
+
+tool blkio_info
+info=$tool
+tool blkio_copy
+copy=$tool
+tool blkio_bench
+bench=$tool
+cat >"$work/job" <<'JOB'
+set -euo pipefail
+info=$1 copy=$2 bench=$3 work=$4
+driver=virtio-blk-vhost-user
+path=path=$work/d0.sock
+"$info" $driver $path capacity queue-size num-queues max-queues \
+	needs-mem-regions mem-region-alignment max-segments | tee "$work/info"
+"$copy" --input-file="$work/in" --output-blkio=$driver $path
+truncate -s 16M "$work/out"
+"$copy" --input-blkio=$driver $path --output-file="$work/out"
+cmp "$work/in" "$work/out"
+for mode in randread randwrite read write; do
+	"$bench" --runtime=1 --readwrite=$mode $driver $path
+done
+JOB
+dd if=/dev/urandom of="$work/in" bs=1M count=16 status=none
+# Nothing of ours in the front end: the socket is all that it needs.
+timeout 100 "$vdpakit" run \
+	--dev "d0 vdpasim_blk capacity=16M bind vhost_user path=$work/d0.sock" \
+	-- env -u LD_PRELOAD bash "$work/job" "$info" "$copy" "$bench" "$work"
+grep -q '^16777216$' "$work/info" || die "capacity: $(cat "$work/info")"
+[ ! -e "$work/d0.sock" ] || die 'the socket is still there'
