@@ -65,6 +65,52 @@ void vq_area_resolve(struct vq *vq, struct vq_area *area)
 	}
 }
 
+/**
+ * vq_find_hole() - the first byte that cannot be used
+ * @len: > 0
+ * @perm: enum mem_perm, all of which is needed
+ * @ret: where it is; written on success
+ *
+ * Return: is there one? False also for a range that wraps.
+ */
+bool vq_find_hole(const struct iotlb_snap *snap, uint64_t iova, uint64_t len,
+		  uint32_t perm, struct vq_miss *ret)
+{
+	uint64_t last = iova + (len - 1);
+
+	while (iova <= last) {
+		const struct iotlb_entry *e = iotlb_find(snap, iova);
+
+		if (!e || (e->perm & perm) != perm) {
+			*ret = (struct vq_miss){ iova, perm };
+			return true;
+		}
+		if (e->last >= last) {
+			break;
+		}
+		iova = e->last + 1;
+	}
+	return false;
+}
+
+/* Looks for one in all of the ring, whatever will be accessed of it. */
+void vq_areas_find_hole(struct vq *vq)
+{
+	const struct vq_area *const areas[] = { &vq->driver, &vq->desc,
+						&vq->device };
+
+	vq->ring_miss.perm = 0;
+	for (unsigned int i = 0; i < ARRAY_SIZE(areas); i++) {
+		const struct vq_area *area = areas[i];
+
+		if (area->is_possible &&
+		    vq_find_hole(vq->snap->snap, area->iova, area->size,
+				 area->perm, &vq->ring_miss)) {
+			break;
+		}
+	}
+}
+
 int vq_area_read(const struct vq *vq, const struct vq_area *area, uint64_t off,
 		 void *buf, size_t len)
 {

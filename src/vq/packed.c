@@ -343,9 +343,31 @@ _hot_ int put_used(struct vq *vq, bool is_direct)
 	return 0;
 }
 
+/* The ring from @from on, as far as the done list goes. */
+static _cold_ void mark_used(struct vq *vq, uint32_t from)
+{
+	uint32_t n = 0, n_first;
+
+	for (uint32_t i = 0; i < vq->n_done; i++) {
+		n += vq->done[i].n_descs;
+	}
+	n_first = min_of(n, vq->num - from);
+	vq_dirty_area(vq, &vq->desc, (uint64_t)from * SHM_DESC_SIZE,
+		      (uint64_t)n_first * SHM_DESC_SIZE);
+	vq_dirty_area(vq, &vq->desc, 0,
+		      (uint64_t)(n - n_first) * SHM_DESC_SIZE);
+}
+
 int packed_put_used(struct vq *vq)
 {
-	return likely(vq->is_direct) ? put_used(vq, true) : put_used(vq, false);
+	uint16_t from = vq->used_idx;
+	int rc = likely(vq->is_direct) ? put_used(vq, true)
+				       : put_used(vq, false);
+
+	if (unlikely(vq->log.log)) {
+		mark_used(vq, from);
+	}
+	return rc;
 }
 
 /* After a full barrier. When in doubt a call is wanted. */
@@ -399,6 +421,9 @@ void packed_set_kick(struct vq *vq, bool is_enabled)
 		shm_store32(event_at(&vq->device), word);
 	} else if (vq_area_write(vq, &vq->device, 0, &raw, sizeof(raw)) < 0) {
 		vq->kick = VQ_KICK_UNKNOWN;
+	}
+	if (unlikely(vq->log.log)) {
+		vq_dirty_area(vq, &vq->device, 0, EVENT_BYTES);
 	}
 }
 

@@ -374,12 +374,33 @@ static int write_used(struct vq *vq, uint32_t n)
 	return write_used_first(vq, (uint16_t)(vq->used_idx + n));
 }
 
+/* Elements from used_idx on, and the word of flags, index and first id. */
+static _cold_ void mark_used(struct vq *vq, uint32_t n)
+{
+	uint32_t at = ring_off(vq, vq->used_idx);
+	uint32_t n_first = min_of(n, vq->num - at);
+
+	vq_dirty_area(vq, &vq->device, USED_RING + at * USED_ELEM_BYTES,
+		      n_first * USED_ELEM_BYTES);
+	vq_dirty_area(vq, &vq->device, 0,
+		      USED_RING + max_of((n - n_first) * USED_ELEM_BYTES,
+					 (uint32_t)sizeof(__le32)));
+}
+
 /* Shows the done list. Return: 0; -EFAULT: nothing was published */
 int split_put_used(struct vq *vq)
 {
+	int rc = 0;
+
 	if (likely(vq->is_direct)) {
 		store_used(vq, vq->n_done);
-	} else if (write_used(vq, vq->n_done) < 0) {
+	} else {
+		rc = write_used(vq, vq->n_done);
+	}
+	if (unlikely(vq->log.log)) {
+		mark_used(vq, vq->n_done);
+	}
+	if (unlikely(rc < 0)) {
 		return -EFAULT;
 	}
 	vq->used_idx = (uint16_t)(vq->used_idx + vq->n_done);
@@ -416,12 +437,17 @@ bool split_wants_call(struct vq *vq)
 static int store_device16(struct vq *vq, size_t off, uint16_t v)
 {
 	__le16 raw = shm_to_le16(v);
+	int rc = 0;
 
 	if (likely(vq->is_direct)) {
 		shm_store16(at16(&vq->device, off), v);
-		return 0;
+	} else {
+		rc = vq_area_write(vq, &vq->device, off, &raw, sizeof(raw));
 	}
-	return vq_area_write(vq, &vq->device, off, &raw, sizeof(raw));
+	if (unlikely(vq->log.log)) {
+		vq_dirty_area(vq, &vq->device, off, sizeof(raw));
+	}
+	return rc;
 }
 
 /* With the event index, an event that lies behind is as good as "no". */

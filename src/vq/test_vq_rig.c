@@ -99,6 +99,7 @@ static int rig_start_as(struct rig *rig, uint64_t ring_iova,
 		.driver_area = ring_iova + rig->at.driver_area,
 		.device_area = ring_iova + rig->at.device_area,
 		.state = *state,
+		.has_misses = rig->has_misses,
 	};
 	int rc = vq_start(rig->vq, &setup, snap);
 

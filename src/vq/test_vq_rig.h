@@ -43,6 +43,7 @@ struct rig {
 	struct rig_mem ring;
 	struct rig_mem buf;
 	struct iotlb *tlb;
+	bool has_misses; /* from the next start on */
 	struct vq *vq;
 	struct vq_driver *drv;
 

@@ -154,6 +154,7 @@ struct vq *vq_free(struct vq *vq)
 		if (vq->is_started) {
 			vq_stop(vq);
 		}
+		mem_log_unref(vq->log.log);
 		free(vq->arena);
 		free(vq);
 	}
@@ -164,15 +165,37 @@ int vq_break_with(struct vq *vq, enum vq_break why)
 {
 	if (vq->why_broken == VQ_OK) {
 		vq->why_broken = (uint8_t)why;
+		vq->has_to_prepare = true;
 		vq_count(&vq->counters.n_breaks, 1);
 	}
 	return -EPROTO;
+}
+
+/* What stands between vq_fetch() and the ring, and vq_complete() and the done
+ * list, but for few queues and moments. */
+static void set_detours(struct vq *vq)
+{
+	vq->has_to_prepare = vq->why_broken != VQ_OK || vq->has_misses;
+	vq->has_to_finish = vq->is_in_order || vq->log.log;
+}
+
+void vq_set_log(struct vq *vq, const struct vq_log *log)
+{
+	struct mem_log *old = vq->log.log;
+
+	vq->log = log ? *log : (struct vq_log){ 0 };
+	if (vq->log.log) {
+		mem_log_ref(vq->log.log);
+	}
+	mem_log_unref(old);
+	set_detours(vq);
 }
 
 void vq_forgive(struct vq *vq)
 {
 	if (vq->why_broken != VQ_OK) {
 		vq->why_broken = VQ_OK;
+		set_detours(vq);
 		vq_count(&vq->counters.n_breaks, (uint64_t)-1);
 	}
 }
@@ -232,6 +255,10 @@ static void vq_resolve(struct vq *vq)
 	vq_area_resolve(vq, &vq->driver);
 	vq_area_resolve(vq, &vq->device);
 	vq->is_direct = vq->desc.va && vq->driver.va && vq->device.va;
+	vq->miss.perm = 0;
+	if (vq->has_misses) {
+		vq_areas_find_hole(vq);
+	}
 	vq->has_used_first = false;
 	vq->kick = VQ_KICK_UNKNOWN;
 }
@@ -272,7 +299,9 @@ int vq_start(struct vq *vq, const struct vq_setup *setup,
 		has_bit(setup->features, VIRTIO_RING_F_INDIRECT_DESC);
 	vq->has_event_idx = has_bit(setup->features, VIRTIO_RING_F_EVENT_IDX);
 	vq->is_in_order = has_bit(setup->features, VIRTIO_F_IN_ORDER);
+	vq->has_misses = setup->has_misses;
 	vq->why_broken = VQ_OK;
+	set_detours(vq);
 	vq->is_signalled_valid = false;
 	pools_reset(vq);
 	if (vq->is_packed) {
@@ -355,11 +384,24 @@ static _cold_ int fetch_ended(struct vq *vq, unsigned int n, int rc)
 		vq->is_starved = true;
 		return (int)n;
 	}
+	if (vq->miss.perm) {
+		vq_count(&vq->counters.n_misses, 1);
+	}
 	/* What is wrong is met again, first of the next burst. */
 	if (n > 0) {
 		return (int)n;
 	}
 	return rc > 0 ? vq_break_with(vq, (enum vq_break)rc) : rc;
+}
+
+/* Return: 0: go on; -EAGAIN; -EPROTO */
+static _cold_ int prepare_fetch(struct vq *vq)
+{
+	if (vq->why_broken) {
+		return -EPROTO;
+	}
+	vq->miss = vq->ring_miss;
+	return vq->miss.perm ? fetch_ended(vq, 0, -EAGAIN) : 0;
 }
 
 int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max)
@@ -369,8 +411,11 @@ int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max)
 
 	assert(vq->is_started);
 	assert(max <= VQ_BURST_MAX);
-	if (unlikely(vq->why_broken)) {
-		return -EPROTO;
+	if (unlikely(vq->has_to_prepare)) {
+		rc = prepare_fetch(vq);
+		if (rc < 0) {
+			return rc;
+		}
 	}
 	n = vq->is_packed ? packed_fetch(vq, ret_chains, max, &rc)
 			  : split_fetch(vq, ret_chains, max, &rc);
@@ -445,10 +490,14 @@ static void push_done_in_order(struct vq *vq)
 	}
 }
 
-/* Has a block or copies, or an older snapshot, or must wait its turn. */
+/* Has a block or copies, or an older snapshot, must wait its turn, or is to be
+ * marked as written. */
 static __attribute__((noinline)) void
 complete_odd(struct vq *vq, struct vq_slot *slot, uint32_t written)
 {
+	if (vq->log.log) {
+		vq_dirty_chain(vq, &slot->chain, written);
+	}
 	if (slot->flags) {
 		if (slot->flags & SLOT_HAS_COPIES) {
 			written = vq_bounce_out(vq, slot, written);
@@ -475,7 +524,7 @@ _hot_ void complete_one(struct vq *vq, struct vq_chain *chain, uint32_t written)
 	assert(written <= chain->writable_bytes);
 	assert(chain->tail_bytes <= written);
 	if (unlikely(slot->flags || slot->snap != vq->snap_idx ||
-		     vq->is_in_order)) {
+		     vq->has_to_finish)) {
 		complete_odd(vq, slot, written);
 	} else {
 		push_done(vq, slot, written);
@@ -522,6 +571,9 @@ bool vq_publish(struct vq *vq)
 	rc = vq->is_packed ? packed_put_used(vq) : split_put_used(vq);
 	if (unlikely(rc < 0)) {
 		vq_count(&vq->counters.n_stalls, 1);
+		if (vq->ring_miss.perm) {
+			vq->miss = vq->ring_miss;
+		}
 		return false;
 	}
 	retire_done(vq);
@@ -569,11 +621,21 @@ bool vq_enable_kick(struct vq *vq)
 
 bool vq_has_available(struct vq *vq)
 {
-	if (vq->why_broken != VQ_OK || vq->is_starved) {
+	if (vq->why_broken != VQ_OK || vq->is_starved || vq->miss.perm) {
 		return false;
 	}
 	return vq->is_packed ? packed_has_available(vq)
 			     : split_has_available(vq);
+}
+
+bool vq_get_miss(const struct vq *vq, uint64_t *ret_iova, uint32_t *ret_perm)
+{
+	if (!vq->miss.perm) {
+		return false;
+	}
+	*ret_iova = vq->miss.iova;
+	*ret_perm = vq->miss.perm;
+	return true;
 }
 
 bool vq_is_starved(const struct vq *vq)

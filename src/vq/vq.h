@@ -27,8 +27,16 @@
  * Buffers that have no address here are copied: readable bytes in at fetch,
  * written bytes out at completion, through memory of the slot.
  *
+ * Where memory is mapped on demand (a driver behind an I/O MMU), a hole is not
+ * the driver's fault: with vq_setup.has_misses fetching stops before it, and
+ * vq_get_miss() tells which address is wanted.
+ *
  * Address spaces are snapshots: vq_set_snap() hands in a newer one between
  * bursts; chains that are in flight keep the one they were translated with.
+ *
+ * While a guest is moved to another machine, vq_set_log() has every byte marked
+ * that is written, the device's (from the pieces of a chain, when it is
+ * completed) and the queue's own in the ring (when it publishes).
  *
  * Slots are indexed by head (split) or buffer id (packed) and sized when the
  * vq is made; between vq_start() and vq_stop() nothing is allocated, but for
@@ -43,6 +51,7 @@
 
 #include "base/util.h"
 #include "mem/iotlb.h"
+#include "mem/mem_log.h"
 
 /* Largest ring of the specification. */
 #define VQ_NUM_MAX 32768
@@ -76,6 +85,7 @@ struct vq_state {
  *            INDIRECT_DESC, EVENT_IDX and IN_ORDER
  * @desc_area, @driver_area, @device_area: I/O virtual addresses
  * @state: where to begin
+ * @has_misses: memory is mapped on demand, see vq_get_miss()
  */
 struct vq_setup {
 	uint16_t num;
@@ -84,6 +94,19 @@ struct vq_setup {
 	uint64_t driver_area;
 	uint64_t device_area;
 	struct vq_state state;
+	bool has_misses;
+};
+
+/**
+ * struct vq_log - where a queue notes what it writes
+ *
+ * @log: the pages; memory is found by its table of addresses
+ * @used_gpa: split rings: the guest-physical address that stands for the used
+ *            ring, which may lie in no memory; UINT64_MAX: by the table
+ */
+struct vq_log {
+	struct mem_log *log;
+	uint64_t used_gpa;
 };
 
 /**
@@ -91,10 +114,11 @@ struct vq_setup {
  *
  * @iov: n_readable device-readable pieces, then n_writable device-writable
  *       ones; empty pieces are left out; iov_base is NULL where nothing is
- *       mapped. The device may consume them: nobody looks at them again
+ *       mapped. The device leaves them as they are: the dirty log looks at
+ *       them again when the chain is completed
  * @head: its slot: split: head descriptor, packed: buffer id
  * @n_descs: ring slots that it takes (packed: what the used index moves by)
- * @is_faulty: a piece is not mapped
+ * @is_faulty: a piece is not mapped (never with has_misses)
  * @tail_bytes: set by the device before vq_complete() when the last bytes of
  *              @written are not a prefix: that many stand at the very end of
  *              the writable part (the status byte of a failed request)
@@ -137,6 +161,7 @@ struct vq_counters {
 	uint64_t n_faults; /* chains with a hole */
 	uint64_t n_breaks;
 	uint64_t n_stalls; /* vq_publish() found the ring not mapped */
+	uint64_t n_misses; /* fetches that ended before a hole */
 };
 
 /**
@@ -186,6 +211,18 @@ void vq_get_state(const struct vq *vq, struct vq_state *ret);
 
 /* A newer address space, taken from the next fetch on. Referenced. */
 void vq_set_snap(struct vq *vq, struct iotlb_snap *snap);
+/**
+ * vq_set_log() - note what is written from now on
+ * @log: copied, and what it points to referenced; NULL: no more
+ *
+ * Stays until it is set anew or the queue is freed, also while the queue is
+ * stopped. Bytes are marked after they were written. What is in memory that has
+ * no address here is not marked.
+ *
+ * Context: owner worker, between bursts
+ */
+void vq_set_log(struct vq *vq, const struct vq_log *log);
+
 /* Is a chain in flight that was translated with an older one? */
 bool vq_has_old_chains(const struct vq *vq);
 
@@ -196,11 +233,25 @@ bool vq_has_old_chains(const struct vq *vq);
  * @max: 1..VQ_BURST_MAX
  *
  * Return: chains (0: none available, or vq_is_starved());
- *         -EAGAIN ring memory is not mapped (yet); -EPROTO broken (sticky)
+ *         -EAGAIN ring memory is not mapped (yet), or vq_get_miss();
+ *         -EPROTO broken (sticky)
  * Context: owner worker; no allocation, never blocks
  * Source: virtio 1.2, "Split Virtqueues", "Packed Virtqueues"
  */
 int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max);
+
+/**
+ * vq_get_miss() - what did the last vq_fetch() wait for?
+ * @ret_iova: the first byte that is not mapped, or not with the permission
+ * @ret_perm: enum mem_perm, what is needed there
+ *
+ * Only with vq_setup.has_misses: a buffer, an indirect table or the ring has a
+ * hole, and the chain stays where it is. Until there is a newer address space
+ * vq_enable_kick() and vq_has_available() say false: fetch again when there is.
+ *
+ * Return: is something wanted?
+ */
+bool vq_get_miss(const struct vq *vq, uint64_t *ret_iova, uint32_t *ret_perm);
 
 /**
  * vq_unfetch() - give back the newest @n chains of vq_fetch(), untouched
@@ -239,7 +290,8 @@ void vq_complete_all(struct vq *vq, struct vq_chain *const *chains,
 /**
  * vq_publish() - show the driver what was completed since the last time
  *
- * Return: true when the driver wants a call
+ * Return: true when the driver wants a call; false also when the ring cannot
+ *         be written now, see vq_is_stalled() and vq_get_miss()
  */
 bool vq_publish(struct vq *vq);
 

@@ -8,6 +8,7 @@
  *   walk.c     descriptor to iovec: the only translation of buffers there is
  *   bounce.c   copies of buffers that have no address here
  *   area.c     the three areas of a ring: in place, or copied by access
+ *   dirty.c    the dirty log: what was written, for whoever moves the guest
  *   split.c, packed.c   the two ring formats: fetch, publish, notification
  *   chain.c    copying in and out of chains
  *
@@ -133,6 +134,12 @@ struct vq_area {
 	bool is_possible;
 };
 
+/* A hole that fetching waits for; perm 0: none. */
+struct vq_miss {
+	uint64_t iova;
+	uint32_t perm;
+};
+
 /* The entry that was hit last; size 0: none. */
 struct vq_hit {
 	uint64_t start;
@@ -176,6 +183,8 @@ struct vq {
 	bool is_starved;
 	bool is_signalled_valid;
 	bool is_direct; /* all areas have a va */
+	bool has_to_prepare; /* before fetching, see prepare_fetch() */
+	bool has_to_finish; /* completing is more than the done list */
 	uint8_t kick; /* enum vq_kick_state */
 	uint8_t why_broken; /* enum vq_break */
 
@@ -185,6 +194,7 @@ struct vq {
 	bool has_indirect;
 	bool has_event_idx;
 	bool is_in_order;
+	bool has_misses;
 	uint16_t num;
 	uint64_t features;
 
@@ -197,6 +207,9 @@ struct vq {
 	struct shm_desc_ring *table; /* scratch: an indirect table */
 	struct vq_snap *snaps;
 	struct vq_snap *free_snap;
+	struct vq_log log; /* log NULL: none */
+	struct vq_miss miss; /* of the last fetch */
+	struct vq_miss ring_miss; /* in an area, with this snapshot */
 	__le32 used_first_id; /* split: ring[0].id in the device area */
 	bool has_used_first;
 
@@ -267,6 +280,9 @@ int vq_break_with(struct vq *vq, enum vq_break why) _cold_;
 void vq_area_init(struct vq_area *area, uint64_t iova, size_t size,
 		  unsigned int perm, unsigned int align);
 void vq_area_resolve(struct vq *vq, struct vq_area *area);
+bool vq_find_hole(const struct iotlb_snap *snap, uint64_t iova, uint64_t len,
+		  uint32_t perm, struct vq_miss *ret);
+void vq_areas_find_hole(struct vq *vq);
 int vq_area_read(const struct vq *vq, const struct vq_area *area, uint64_t off,
 		 void *buf, size_t len);
 int vq_area_read16(const struct vq *vq, const struct vq_area *area,
@@ -275,6 +291,12 @@ int vq_area_read32(const struct vq *vq, const struct vq_area *area,
 		   uint64_t off, uint32_t *ret);
 int vq_area_write(const struct vq *vq, const struct vq_area *area, uint64_t off,
 		  const void *buf, size_t len);
+
+/* dirty.c */
+void vq_dirty_chain(struct vq *vq, const struct vq_chain *chain,
+		    uint32_t written) _cold_;
+void vq_dirty_area(struct vq *vq, const struct vq_area *area, uint64_t off,
+		   uint64_t len) _cold_;
 
 /* bounce.c */
 int vq_bounce_in(struct vq *vq, struct vq_slot *slot, uint32_t n_pieces);

@@ -139,6 +139,13 @@ static int walk_piece(struct vq *vq, struct walk *w, enum piece_kind *last_kind,
 	return 0;
 }
 
+/* A hole that may be filled yet: the chain stays where it is. */
+static _cold_ int walk_miss(struct vq *vq, uint64_t addr, uint32_t perm)
+{
+	vq->miss = (struct vq_miss){ addr, perm };
+	return -EAGAIN;
+}
+
 /* Bytes from @addr to @last, at most @len. */
 static uint32_t room_to(uint64_t addr, uint64_t last, uint32_t len)
 {
@@ -186,6 +193,9 @@ int walk_add_slow(struct vq *vq, struct walk *w, uint64_t addr, uint32_t len,
 		if (kind == PIECE_LOCAL) {
 			va = e->va + (addr - e->start);
 			walk_remember(&vq->hits[is_writable], e);
+		}
+		if (kind == PIECE_HOLE && vq->has_misses) {
+			return walk_miss(vq, addr, perm);
 		}
 		rc = walk_piece(vq, w, &last_kind, kind, va, addr, n);
 		if (rc) {
@@ -294,7 +304,10 @@ int walk_indirect(struct vq *vq, struct walk *w, uint64_t addr, uint32_t len)
 	}
 	table = walk_table(vq, addr, len);
 	if (!table) {
-		return VQ_BREAK_INDIRECT_MEM;
+		return vq->has_misses && vq_find_hole(vq->snap->snap, addr, len,
+						      MEM_PERM_RO, &vq->miss)
+			       ? -EAGAIN
+			       : VQ_BREAK_INDIRECT_MEM;
 	}
 	return vq->is_packed ? walk_table_packed(vq, w, table, n)
 			     : walk_table_split(vq, w, table, n);

@@ -13,7 +13,8 @@
  * The fast way of walk_add() is a comparison with the entry that was hit last
  * (one for each direction); all else, including everything odd, is in walk.c.
  *
- * Each function returns 0, a positive enum vq_break, or VQ_STARVED.
+ * Each function returns 0, a positive enum vq_break, VQ_STARVED, or -EAGAIN when
+ * there is a hole to wait for (vq->miss).
  *
  * Copyright (c) 2026, the vdpakit authors
  */
