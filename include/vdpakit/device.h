@@ -203,10 +203,11 @@ typedef void (*vdpa_stat_fn)(void *priv, const char *name, uint64_t value);
  *            it gives them back; kick_vq() comes when it may look again. NULL:
  *            no gate. The old one is not used any more once this returns
  * @set_vq_log: optional: mark in the log what this queue's requests, and the
- *              device in its ring, write from now on; NULL: no more
+ *              device in its ring, write from now on, also after a reset; NULL:
+ *              no more
  * @set_vq_inflight: optional: from the queue's next start on, keep there what
- *                   is in flight, and first do what is found there; NULL: no
- *                   more
+ *                   is in flight, and first do what is found there; stays
+ *                   across resets; NULL: no more
  * @set_miss: optional: from the next start of queues on, do not fail what is
  *            not mapped but ask for it; NULL: fail it
  * @announce: optional, network devices: tell the network where this MAC

@@ -56,6 +56,20 @@ void pump_signal(const struct vdpa_callback *cb)
 	}
 }
 
+/* Something is not mapped: asks for it, once. The next map wakes the queue, or a
+ * kick, after which it asks again. */
+static void ask_for_map(struct soft_vq *q)
+{
+	uint64_t iova;
+	uint32_t perm;
+
+	if (q->miss.miss && !q->is_missing &&
+	    vq_get_miss(q->vq, &iova, &perm)) {
+		q->is_missing = true;
+		q->miss.miss(q->miss.priv, q->asid, iova, perm);
+	}
+}
+
 /* Shows the driver what was completed. Return: was there something to show? */
 static bool publish_queue(struct soft_vq *q)
 {
@@ -66,6 +80,9 @@ static bool publish_queue(struct soft_vq *q)
 		pump_signal(&q->call);
 	}
 	q->is_dirty = vq_is_stalled(q->vq);
+	if (unlikely(q->is_dirty)) {
+		ask_for_map(q);
+	}
 	return !q->is_dirty;
 }
 
@@ -125,10 +142,12 @@ static unsigned int fetch(struct soft_vq *q, struct vq_chain **ret_chains,
 		hold(q, n);
 		return 0;
 	}
-	if (n == -EPROTO) {
-		pump_broken(q);
-	}
-	if (n <= 0) {
+	if (unlikely(n < 0)) {
+		if (n == -EPROTO) {
+			pump_broken(q);
+		} else {
+			ask_for_map(q);
+		}
 		return 0;
 	}
 	q->n_in_flight += (uint32_t)n;
@@ -157,7 +176,7 @@ static unsigned int pump_submit(struct soft_vq *q)
 
 static bool may_fetch(const struct soft_vq *q)
 {
-	return !q->is_passive && !q->is_stopping;
+	return !q->is_passive && !q->is_stopping && !q->is_missing;
 }
 
 static unsigned int pump_poll(void *priv)
@@ -187,6 +206,7 @@ void pump_kicked(void *priv, unsigned int events)
 
 	(void)events;
 	q->is_held = false;
+	q->is_missing = false;
 	if (vq_is_started(q->vq) && !q->is_passive) {
 		loop_poller_wake(&q->poller);
 	}
@@ -205,6 +225,7 @@ void pump_init(struct soft_vq *q)
 void pump_start(struct soft_vq *q)
 {
 	q->is_stopping = false;
+	q->is_missing = false;
 	q->n_in_flight = 0;
 	loop_poller_add(q->worker, &q->poller);
 	if (q->is_passive) {
@@ -238,6 +259,13 @@ void pump_wake_all(struct soft_dev *dev, struct loop *worker)
 bool soft_is_running(struct soft_dev *dev, uint16_t idx)
 {
 	return vq_is_started(dev->vqs[idx].vq);
+}
+
+bool soft_is_waiting(struct soft_dev *dev, uint16_t idx)
+{
+	const struct soft_vq *q = &dev->vqs[idx];
+
+	return vq_is_started(q->vq) && (q->is_held || q->is_missing);
 }
 
 unsigned int soft_fetch(struct soft_dev *dev, uint16_t idx,

@@ -140,7 +140,10 @@ struct soft_vq {
 	struct vdpa_callback call;
 	struct vdpa_callback config_call;
 	struct vdpa_gate gate;
+	struct vdpa_miss miss;
+	uint32_t asid; /* where a miss is */
 	bool is_held; /* behind the gate: a kick will come */
+	bool is_missing; /* something is not mapped: a map will come */
 	bool is_dirty; /* completed something since the last publish */
 	bool in_submit; /* leader: a burst is being submitted */
 	bool is_stopping; /* fetches no more */
@@ -211,6 +214,10 @@ static inline uint64_t soft_features(const struct soft_dev *dev)
 
 /* Does this queue run? */
 bool soft_is_running(struct soft_dev *dev, uint16_t idx);
+
+/* Does it run, but must wait before more is fetched: for a change of the
+ * client's memory that is on its way? soft_wake() comes. */
+bool soft_is_waiting(struct soft_dev *dev, uint16_t idx);
 
 /**
  * soft_fetch() - take chains of another queue of the same owner

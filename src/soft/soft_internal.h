@@ -21,11 +21,14 @@ static inline uint32_t soft_group_of(const struct soft_dev *dev, uint16_t idx)
 	return dev->vq_group ? dev->vq_group(dev, idx) : 0;
 }
 
+static inline uint32_t soft_asid_of(const struct soft_vq *q)
+{
+	return q->dev->group_asid[soft_group_of(q->dev, q->idx)];
+}
+
 static inline struct iotlb_snap *soft_map_of(const struct soft_vq *q)
 {
-	const struct soft_dev *dev = q->dev;
-
-	return dev->maps[dev->group_asid[soft_group_of(dev, q->idx)]];
+	return q->dev->maps[soft_asid_of(q)];
 }
 
 static inline bool soft_is_packed(const struct soft_dev *dev)
@@ -92,5 +95,8 @@ int soft_reset_map(struct vdpa_device *vdev, unsigned int asid);
 int soft_set_group_asid(struct vdpa_device *vdev, unsigned int group,
 			unsigned int asid);
 void soft_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate);
+int soft_set_vq_log(struct vdpa_device *vdev, uint16_t idx,
+		    const struct vdpa_vq_log *log);
+int soft_set_miss(struct vdpa_device *vdev, const struct vdpa_miss *miss);
 
 #endif

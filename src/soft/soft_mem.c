@@ -17,6 +17,8 @@ struct map_change {
 
 static void set_map_of(struct soft_vq *q, struct soft_wait *wait)
 {
+	q->asid = soft_asid_of(q);
+	q->is_missing = false;
 	vq_set_snap(q->vq, soft_map_of(q));
 	if (vq_has_old_chains(q->vq)) {
 		q->wait = wait;
@@ -125,4 +127,57 @@ void soft_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate)
 		}
 		loop_call_wait(change.q->worker, set_gate_on_worker, &change);
 	}
+}
+
+struct log_change {
+	struct soft_vq *q;
+	const struct vq_log *log;
+};
+
+static void set_log_on_worker(void *priv)
+{
+	const struct log_change *change = priv;
+
+	vq_set_log(change->q->vq, change->log);
+}
+
+int soft_set_vq_log(struct vdpa_device *vdev, uint16_t idx,
+		    const struct vdpa_vq_log *log)
+{
+	struct log_change change = { .q = soft_vq_of(vdev, idx) };
+	struct vq_log copy;
+
+	if (log) {
+		copy = (struct vq_log){ log->log, log->used_gpa };
+		change.log = &copy;
+	}
+	loop_call_wait(change.q->worker, set_log_on_worker, &change);
+	return 0;
+}
+
+struct miss_change {
+	struct soft_vq *q;
+	struct vdpa_miss miss;
+};
+
+static void set_miss_on_worker(void *priv)
+{
+	const struct miss_change *change = priv;
+
+	change->q->miss = change->miss;
+}
+
+int soft_set_miss(struct vdpa_device *vdev, const struct vdpa_miss *miss)
+{
+	struct soft_dev *dev = soft_dev_of(vdev);
+
+	for (uint32_t i = 0; i < vdev->nvqs; i++) {
+		struct miss_change change = { .q = &dev->vqs[i] };
+
+		if (miss) {
+			change.miss = *miss;
+		}
+		loop_call_wait(change.q->worker, set_miss_on_worker, &change);
+	}
+	return 0;
 }

@@ -54,11 +54,13 @@ static void start_on_worker(void *priv)
 			.used_wrap = q->state.used_wrap ||
 				     is_half_a_start(&q->state),
 		},
+		.has_misses = q->miss.miss != NULL,
 	};
 
 	if (__atomic_load_n(&q->is_broken, __ATOMIC_RELAXED)) {
 		return; /* until a reset */
 	}
+	q->asid = soft_asid_of(q);
 	if (vq_start(q->vq, &setup, soft_map_of(q)) < 0) {
 		pump_broken(q); /* a state beyond the ring's end */
 		return;
