@@ -25,7 +25,7 @@ repeat=${BENCH_REPEAT:-5}
 file_bytes=$((256 << 20))
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/vdpakit-blk.XXXXXX")
-daemon= log=
+daemon= log= peer=
 stop()
 {
 	if [ -n "$daemon" ]; then
@@ -35,10 +35,10 @@ stop()
 		rm "$work/log"
 		daemon=
 	fi
-	if [ -e "$work/peer.pid" ]; then
-		kill "$(<"$work/peer.pid")"
-		tail --pid="$(<"$work/peer.pid")" -f /dev/null
-		rm -f "$work/peer.pid"
+	if [ -n "$peer" ]; then
+		kill "$peer"
+		tail --pid="$peer" -f /dev/null
+		peer=
 	fi
 }
 trap 'stop; rm -rf "$work"' EXIT
@@ -50,6 +50,7 @@ peer()
 		--blockdev "$1,node-name=disk" \
 		--export "type=vhost-user-blk,id=e,node-name=disk,writable=on,\
 addr.type=unix,addr.path=$work/peer.sock"
+	peer=$(<"$work/peer.pid")
 }
 
 # ours KEY...: vdpakitd with one disk, when it is ready
@@ -59,7 +60,7 @@ ours()
 
 	mkfifo "$work/log"
 	"$build/src/daemon/vdpakitd" -s "$work/rpc" -p "$work/preload" \
-		--dev "disk blk $* vhost_user=$work/ours.sock" 2>"$work/log" &
+		--dev "disk blk $* bind vhost_user path $work/ours.sock" 2>"$work/log" &
 	daemon=$!
 	exec {log}<"$work/log"
 	while [[ $line != *ready* ]]; do
