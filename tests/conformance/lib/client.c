@@ -4,53 +4,84 @@
  *
  * Copyright (c) 2026, the vdpakit authors
  */
-#include "client.h"
-
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/stat.h>
 #include <unistd.h>
+
+#include "client_internal.h"
 
 _Static_assert(CLIENT_VQS_MAX *RING_BYTES <= CLIENT_BUFS, "room for rings");
 
-void client_init(struct client *cl, struct conf *c, int fd)
+static void make_memory(struct client *cl, struct conf *c)
 {
 	memset(cl, 0, sizeof(*cl));
 	cl->c = c;
-	cl->fd = fd;
 	cl->mem = conf_memfd(c, CLIENT_BYTES);
+}
+
+void client_init(struct client *cl, struct conf *c, int fd)
+{
+	make_memory(cl, c);
+	cl->door = &client_door_vdpa;
+	cl->fd = fd;
+}
+
+static const struct client_door *door_of(const char *path)
+{
+	struct stat st;
+
+	return stat(path, &st) == 0 && S_ISSOCK(st.st_mode) ? &client_door_user
+							    : &client_door_vdpa;
+}
+
+static void open_door(struct client *cl, struct conf *c, const char *path,
+		      int flags, bool is_soon)
+{
+	make_memory(cl, c);
+	cl->door = door_of(path);
+	cl->door->open(cl, path, flags, is_soon);
 }
 
 void client_open(struct client *cl, struct conf *c, const char *path, int flags)
 {
-	client_init(cl, c, conf_open(c, path, flags));
-	assert_int_equal(dev_set_owner(cl->fd), 0);
+	open_door(cl, c, path, flags, false);
+}
+
+void client_open_soon(struct client *cl, struct conf *c, const char *path)
+{
+	open_door(cl, c, path, O_RDWR, true);
+}
+
+void client_open_user(struct client *cl, struct conf *c, const char *path,
+		      uint64_t protocol)
+{
+	make_memory(cl, c);
+	cl->door = &client_door_user;
+	client_user_open(cl, path, protocol);
+}
+
+bool client_is_user(const struct client *cl)
+{
+	return cl->door == &client_door_user;
 }
 
 void client_negotiate(struct client *cl, uint64_t want)
 {
-	uint64_t must = F_VERSION_1 | F_ACCESS_PLATFORM |
+	uint64_t must = F_VERSION_1 | cl->door->must |
 			(cl->c->is_packed ? F_PACKED : 0);
-	uint64_t offered = 0;
+	uint64_t offered = cl->door->offered(cl);
 
-	assert_int_equal(dev_get_features(cl->fd, &offered), 0);
 	if (~offered & must) {
 		conf_skip("the device does not offer this ring format");
 	}
 	cl->features = offered & (want | must);
-	assert_int_equal(dev_set_status(cl->fd, S_ACKNOWLEDGE | S_DRIVER), 0);
-	assert_int_equal(dev_set_features(cl->fd, cl->features), 0);
-	assert_int_equal(dev_set_status(cl->fd, S_ACKNOWLEDGE | S_DRIVER |
-							S_FEATURES_OK),
-			 0);
-	assert_int_equal(dev_get_status(cl->fd),
-			 S_ACKNOWLEDGE | S_DRIVER | S_FEATURES_OK);
+	cl->door->negotiate(cl);
 }
 
 void client_map(struct client *cl)
 {
-	assert_int_equal(dev_map(cl->fd, 0, CLIENT_IOVA, cl->mem.va,
-				 cl->mem.size, VHOST_ACCESS_RW),
-			 IOTLB_DONE);
+	cl->door->map(cl);
 }
 
 void client_vq_init(struct client *cl, uint16_t idx, uint16_t num)
@@ -71,39 +102,47 @@ void client_vq_init(struct client *cl, uint16_t idx, uint16_t num)
 
 void client_vq_set_addr(struct client *cl, uint16_t idx)
 {
-	uint64_t iova = cl->vqs[idx].ring.iova;
-
-	assert_int_equal(dev_vring_addr(cl->fd, idx, iova, iova + RING_DRIVER,
-					iova + RING_DEVICE),
-			 0);
+	cl->door->vq_set_addr(cl, idx);
 }
 
 void client_vq_set(struct client *cl, uint16_t idx)
 {
-	struct client_vq *q = &cl->vqs[idx];
-
-	assert_int_equal(
-		dev_vring(cl->fd, VHOST_SET_VRING_NUM, idx, q->ring.num), 0);
-	assert_int_equal(dev_vring(cl->fd, VHOST_SET_VRING_BASE, idx,
-				   ring_base(&q->ring)),
-			 0);
-	client_vq_set_addr(cl, idx);
-	assert_int_equal(
-		dev_vring_fd(cl->fd, VHOST_SET_VRING_KICK, idx, q->kick), 0);
-	assert_int_equal(
-		dev_vring_fd(cl->fd, VHOST_SET_VRING_CALL, idx, q->call), 0);
+	cl->door->vq_set(cl, idx);
 }
 
 void client_vq_enable(struct client *cl, uint16_t idx)
 {
-	assert_int_equal(dev_vring(cl->fd, VHOST_VDPA_SET_VRING_ENABLE, idx, 1),
-			 0);
+	cl->door->vq_enable(cl, idx);
+}
+
+void client_vq_stop(struct client *cl, uint16_t idx)
+{
+	cl->door->vq_stop(cl, idx);
 }
 
 void client_driver_ok(struct client *cl)
 {
-	assert_int_equal(dev_set_status(cl->fd, S_READY), 0);
-	assert_int_equal(dev_get_status(cl->fd), S_READY);
+	cl->door->driver_ok(cl);
+}
+
+int client_status(struct client *cl)
+{
+	return cl->door->status(cl);
+}
+
+void client_reset(struct client *cl)
+{
+	cl->door->reset(cl);
+}
+
+int client_get_config(struct client *cl, uint32_t off, void *buf, uint32_t len)
+{
+	return cl->door->get_config(cl, off, buf, len);
+}
+
+void client_close(struct client *cl)
+{
+	cl->door->close(cl);
 }
 
 void client_run(struct client *cl, uint64_t want, unsigned int nvqs,

@@ -10,6 +10,10 @@
  * test can take them in any order, or leave one out; client_start() takes all
  * of them in the usual order. Steps assert that they succeed.
  *
+ * What it opens is a vhost-vdpa node or a vhost-user socket: each step is done
+ * in the words of that door (client_vdpa.c, client_user.c). In front of a
+ * socket the device reaches memory by guest address, which is CLIENT_IOVA here.
+ *
  * Copyright (c) 2026, the vdpakit authors
  */
 #ifndef CONFORMANCE_CLIENT_H
@@ -18,6 +22,7 @@
 #include "conf.h"
 #include "dev.h"
 #include "ring.h"
+#include "vu.h"
 
 #define CLIENT_VQS_MAX 3
 #define CLIENT_IOVA    0x100000ULL
@@ -37,9 +42,13 @@ struct client_vq {
 	int call;
 };
 
+struct client_door;
+
 struct client {
 	struct conf *c;
+	const struct client_door *door;
 	int fd;
+	struct vu vu; /* with a socket */
 	uint64_t features; /* negotiated */
 	unsigned int nvqs; /* that it uses */
 	struct conf_mem mem;
@@ -49,7 +58,12 @@ struct client {
 /* Opens a node and owns it; makes its memory. */
 void client_open(struct client *cl, struct conf *c, const char *path,
 		 int flags);
-/* For a descriptor that is open and owned already. */
+/* The same, once the last user, who has just died, is gone. */
+void client_open_soon(struct client *cl, struct conf *c, const char *path);
+/* A socket, with these protocol features, of those that are offered. */
+void client_open_user(struct client *cl, struct conf *c, const char *path,
+		      uint64_t protocol);
+/* For a node that is open and owned already. */
 void client_init(struct client *cl, struct conf *c, int fd);
 
 /* Status 3, features (those of @want that are offered, VERSION_1 and
@@ -66,6 +80,15 @@ void client_vq_set(struct client *cl, uint16_t idx);
 void client_vq_set_addr(struct client *cl, uint16_t idx);
 void client_vq_enable(struct client *cl, uint16_t idx);
 void client_driver_ok(struct client *cl);
+/* Returns when the device is done with a virtqueue. */
+void client_vq_stop(struct client *cl, uint16_t idx);
+/* Return: the status byte */
+int client_status(struct client *cl);
+/* Status 0. */
+void client_reset(struct client *cl);
+int client_get_config(struct client *cl, uint32_t off, void *buf, uint32_t len);
+void client_close(struct client *cl);
+bool client_is_user(const struct client *cl);
 /* All of it, for @nvqs queues of @num. */
 void client_start(struct client *cl, struct conf *c, const char *path,
 		  uint64_t want, unsigned int nvqs, uint16_t num);

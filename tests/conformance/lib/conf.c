@@ -88,6 +88,20 @@ void conf_product_only(const char *why)
 
 /* ---- nodes ---- */
 
+/* Return: the path of a vhost-user socket; NULL: tests are to use nodes */
+static const char *socket_of(unsigned int device_id)
+{
+	return getenv(device_id == CONF_DEVICE_NET ? "CONFORMANCE_NET"
+						   : "CONFORMANCE_BLK");
+}
+
+void conf_vdpa_only(const char *why)
+{
+	if (socket_of(CONF_DEVICE_BLK) || socket_of(CONF_DEVICE_NET)) {
+		conf_skip(why);
+	}
+}
+
 static unsigned int list_nodes(char nodes[NODES_MAX][PATH_SIZE])
 {
 	const char *list = getenv("CONFORMANCE_NODE");
@@ -120,6 +134,12 @@ const char *conf_node_of(unsigned int device_id)
 	static char nodes[NODES_MAX][PATH_SIZE];
 	unsigned int n = list_nodes(nodes);
 
+	if (socket_of(CONF_DEVICE_BLK) || socket_of(CONF_DEVICE_NET)) {
+		if (socket_of(device_id)) {
+			return socket_of(device_id);
+		}
+		n = 0;
+	}
 	for (unsigned int i = 0; i < n; i++) {
 		__u32 id = 0;
 		int fd = open(nodes[i], O_RDWR | O_CLOEXEC);

@@ -12,6 +12,10 @@
  * kernels do otherwise is accepted, and what only vdpakit's devices can do is
  * skipped.
  *
+ * With CONFORMANCE_BLK and CONFORMANCE_NET the nodes are vhost-user sockets
+ * with these paths instead; CONFORMANCE_KERNEL=1 then says that a stranger is
+ * behind them.
+ *
  * Whatever a test opens, maps or forks through its struct conf is gone after
  * it, also when it failed; a test that hangs ends by SIGALRM.
  *
@@ -77,6 +81,9 @@ bool conf_is_kernel(void);
 void conf_skip(const char *why) __attribute__((noreturn));
 /* Skips on a kernel. */
 void conf_product_only(const char *why);
+
+/* Skips in front of a vhost-user socket. */
+void conf_vdpa_only(const char *why);
 
 /* The first node, the first that is a device of this kind; the latter skips
  * the test where there is none. */

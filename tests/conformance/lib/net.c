@@ -28,7 +28,7 @@ void net_start(struct client *cl, struct conf *c, uint16_t num, uint64_t want)
 
 void net_get_mac(struct client *cl, uint8_t mac[6])
 {
-	assert_int_equal(dev_get_config(cl->fd, 0, mac, 6), 0);
+	assert_int_equal(client_get_config(cl, 0, mac, 6), 0);
 }
 
 /* A buffer goes with the head that will be taken next. */
