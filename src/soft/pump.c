@@ -8,7 +8,7 @@
  *   poller       --> pump_poll: kicks off, fetch a burst
  *                               class->submit(burst)   ... soft_complete()
  *                               publish each queue that got completions
- *                               decide the call, once a queue
+ *                               then call, once a queue that wants it
  *   nothing left --> pump_arm:  kicks on, one more look, sleep
  *
  * What a class completes later, out of a callback of the loop, wakes the poller
@@ -70,15 +70,14 @@ static void ask_for_map(struct soft_vq *q)
 	}
 }
 
-/* Shows the driver what was completed. Return: was there something to show? */
+/* Shows the driver what was completed; call_queue() has to follow. Return: was
+ * there something to show? */
 static bool publish_queue(struct soft_vq *q)
 {
 	if (!q->is_dirty) {
 		return false;
 	}
-	if (vq_publish(q->vq)) {
-		pump_signal(&q->call);
-	}
+	q->wants_call = vq_publish(q->vq);
 	q->is_dirty = vq_is_stalled(q->vq);
 	if (unlikely(q->is_dirty)) {
 		ask_for_map(q);
@@ -86,12 +85,28 @@ static bool publish_queue(struct soft_vq *q)
 	return !q->is_dirty;
 }
 
-static bool publish_all(struct soft_vq *q)
+static void call_queue(struct soft_vq *q)
+{
+	if (q->wants_call) {
+		q->wants_call = false;
+		pump_signal(&q->call);
+	}
+}
+
+/*
+ * All queues of a burst before the first call: the driver that it wakes finds
+ * everything there, and what it does not wait for goes on beside the calls,
+ * which are system calls.
+ */
+static bool publish_all(struct soft_vq *leader)
 {
 	bool has_published = false;
 
-	for (q = q->leader; q; q = q->next) {
+	for (struct soft_vq *q = leader; q; q = q->next) {
 		has_published |= publish_queue(q);
+	}
+	for (struct soft_vq *q = leader; q; q = q->next) {
+		call_queue(q);
 	}
 	return has_published;
 }
@@ -185,7 +200,7 @@ static unsigned int pump_poll(void *priv)
 	unsigned int n = may_fetch(q) ? pump_submit(q) : 0;
 
 	/* Also what could not be published before: there may be a new map. */
-	n += publish_all(q);
+	n += publish_all(q->leader);
 	if (unlikely(q->wait)) {
 		soft_check_wait(q); /* the last one: q may be gone */
 	}
@@ -239,6 +254,7 @@ void pump_stop(struct soft_vq *q)
 {
 	loop_poller_del(&q->poller);
 	(void)publish_queue(q); /* what the ring does not take is lost */
+	call_queue(q);
 	q->is_dirty = false;
 }
 

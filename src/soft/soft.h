@@ -145,6 +145,7 @@ struct soft_vq {
 	bool is_held; /* behind the gate: a kick will come */
 	bool is_missing; /* something is not mapped: a map will come */
 	bool is_dirty; /* completed something since the last publish */
+	bool wants_call; /* published, and the driver is not called yet */
 	bool in_submit; /* leader: a burst is being submitted */
 	bool is_stopping; /* fetches no more */
 	uint32_t n_in_flight; /* chains that the class has */

@@ -6,6 +6,7 @@
  */
 #include <endian.h>
 #include <errno.h>
+#include <semaphore.h>
 #include <unistd.h>
 
 #include <linux/virtio_config.h>
@@ -474,6 +475,48 @@ static void test_announcements_are_counted(void **state)
 	assert_int_equal(stat_of(fx, 1, "tx announces"), 1);
 }
 
+/* What a driver finds that is called for a received frame, on the worker. */
+struct called {
+	struct vclient *c;
+	unsigned int n_calls;
+	int n_sent; /* used on the transmit queue by then */
+	sem_t done;
+};
+
+static void on_rx_call(void *priv)
+{
+	struct called *called = priv;
+	struct vq_used used;
+
+	if (called->n_calls++ == 0) {
+		called->n_sent = vq_driver_get(called->c->q[1].drv, &used, 1);
+		sem_post(&called->done);
+	}
+}
+
+static void test_all_queues_are_published_before_the_first_call(void **state)
+{
+	struct fixture *fx = *state;
+	struct called called = { .c = fx->c };
+	struct vdpa_callback cb = { on_rx_call, &called, -1 };
+	char *buf = vclient_alloc(fx->c, HDR + 60, 64);
+	struct vq_sg sg = { vclient_iova(fx->c, buf), HDR + 60 };
+
+	sem_init(&called.done, 0, 0);
+	vdpa_set_vq_cb(vdpa_device_find(fx->w->bus, "n0"), 0, &cb);
+	post_rx(fx->c, 256);
+	memset(buf, 0xff, HDR + 60);
+	vclient_add(fx->c, 1, &sg, 1, 0, buf);
+	assert_true(vq_driver_publish(fx->c->q[1].drv));
+	vclient_kick(fx->c, 1);
+	assert_int_equal(sem_wait(&called.done), 0);
+	assert_int_equal(called.n_sent, 1);
+	/* the callback goes away before what it points to */
+	vclient_reset(fx->c);
+	assert_int_equal(called.n_calls, 1);
+	sem_destroy(&called.done);
+}
+
 static void test_h34_config_changes_under_traffic(void **state)
 {
 	struct fixture *fx = *state;
@@ -539,6 +582,7 @@ static const struct CMUnitTest tests[] = {
 	SPLIT(test_dev_set_mac_interrupts),
 	SPLIT(test_state_moves_to_another_device),
 	SPLIT(test_announcements_are_counted),
+	BOTH(test_all_queues_are_published_before_the_first_call),
 	BOTH(test_h34_config_changes_under_traffic),
 	cmocka_unit_test(test_device_features_must_be_offered),
 };
