@@ -152,8 +152,7 @@ int vhost_user_dispatch(struct vhost_user *vu, struct vhost_user_msg *msg,
 			bool *ret_reply)
 {
 	const struct vhost_user_op *op = vhost_user_op(msg->hdr.request);
-	bool wants_ack = (msg->hdr.flags & VHOST_USER_NEED_REPLY) &&
-			 vhost_user_has(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK);
+	bool wants_ack = msg->hdr.flags & VHOST_USER_NEED_REPLY;
 	bool has_reply = op && op->has_reply;
 	int r = check(vu, op, msg);
 
@@ -165,6 +164,9 @@ int vhost_user_dispatch(struct vhost_user *vu, struct vhost_user_msg *msg,
 	if (r < 0) {
 		complain(vu, op, msg, r);
 	}
+	/* The very message that agrees on it may want one: virtio_uml's does. */
+	wants_ack = wants_ack &&
+		    vhost_user_has(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK);
 	if (r < 0 && (has_reply || !wants_ack || vu->is_lost)) {
 		return r;
 	}
