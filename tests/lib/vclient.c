@@ -19,6 +19,7 @@
 
 #include "base/err.h"
 #include "busdrv/vhost_vdpa.h"
+#include "dev/blk/blk.h"
 #include "dev/blk/vdpasim_blk.h"
 #include "dev/net/vdpasim_net.h"
 #include "lib/test.h"
@@ -63,6 +64,7 @@ struct vworld *vworld_new(struct sim *sim, unsigned int n_workers)
 			 0);
 	assert_int_equal(vdpasim_net_register(w->bus, &w->net), 0);
 	assert_int_equal(vdpasim_blk_register(w->bus, &w->blk), 0);
+	assert_int_equal(blk_register(w->bus, &w->disk), 0);
 	return w;
 }
 
@@ -71,6 +73,7 @@ void vworld_free(struct vworld *w)
 	vhost_vdpa_unregister(w->vhost_vdpa);
 	vdpasim_net_unregister(w->net);
 	vdpasim_blk_unregister(w->blk);
+	blk_unregister(w->disk);
 	cdev_local_free(w->local);
 	cdev_free(w->cdev);
 	vdpa_bus_free(w->bus);
@@ -105,6 +108,31 @@ void vworld_add(struct vworld *w, const char *mgmtdev, const char *name,
 	if (ret < 0) {
 		fail_msg("dev add %s: %s", name, err_text(ret));
 	}
+}
+
+int vworld_add_keys(struct vworld *w, const char *mgmtdev, const char *name,
+		    uint64_t features, const char *keys)
+{
+	struct vdpa_dev_config config = {
+		.mask = features ? BIT_ULL(VDPA_ATTR_FEATURES) : 0,
+		.device_features = features,
+	};
+	char buf[512], *save = NULL, *key;
+
+	assert_in_range(snprintf(buf, sizeof(buf), "%s", keys), 0,
+			sizeof(buf) - 1);
+	for (key = strtok_r(buf, " ", &save); key;
+	     key = strtok_r(NULL, " ", &save)) {
+		struct vdpa_param *param = &config.params[config.n_params++];
+		char *equals = strchr(key, '=');
+
+		assert_non_null(equals);
+		*equals = '\0';
+		(void)snprintf(param->key, sizeof(param->key), "%s", key);
+		(void)snprintf(param->value, sizeof(param->value), "%s",
+			       equals + 1);
+	}
+	return vdpa_dev_add(w->bus, NULL, mgmtdev, name, &config);
 }
 
 /* ---- open and close ---- */

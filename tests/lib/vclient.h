@@ -5,7 +5,7 @@
  *
  * Theory of operation
  *
- * vworld_new() makes a bus with both simulators and the vhost-vdpa bus driver,
+ * vworld_new() makes a bus with all local devices and the vhost-vdpa bus driver,
  * on loops that the test chooses (threads, or a simulation). vclient_open()
  * opens a node through cdev's local carrier, makes one memfd as its memory, maps
  * it at VCLIENT_IOVA, and lays out rings and buffers in it. From there on a test
@@ -32,7 +32,7 @@ struct vworld {
 	struct vdpa_bus *bus;
 	struct cdev *cdev;
 	struct cdev_local *local;
-	struct vdpa_mgmtdev *net, *blk;
+	struct vdpa_mgmtdev *net, *blk, *disk;
 	struct vdpa_driver *vhost_vdpa;
 };
 
@@ -47,6 +47,11 @@ void vworld_free(struct vworld *w);
 /* `dev add`; asserts that it works. @key may be NULL. */
 void vworld_add(struct vworld *w, const char *mgmtdev, const char *name,
 		uint64_t features, const char *key, const char *value);
+
+/* The same with any number of keys: "backend=mem capacity=1M". Return: what
+ * `dev add` said. */
+int vworld_add_keys(struct vworld *w, const char *mgmtdev, const char *name,
+		    uint64_t features, const char *keys);
 
 struct vqueue {
 	struct vq_driver *drv;

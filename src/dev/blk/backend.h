@@ -101,7 +101,8 @@ void blk_done(struct blk_req *req, int64_t res);
 /**
  * struct blk_limits - what a back end says of itself when it is opened
  *
- * Preset as shown; max_ranges, seg_max and size_max may be left alone.
+ * Preset as shown, capacity and block size to what the user asked for, 0: to
+ * nothing; max_ranges, seg_max and size_max may be left alone.
  *
  * @capacity_sectors: of 512 bytes, at least one block; no default
  * @block_bytes: 512 or a larger power of two: requests are multiples of it (512)

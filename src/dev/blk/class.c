@@ -140,6 +140,15 @@ static int blk_emit_stats(struct soft_dev *dev, uint16_t idx, vdpa_stat_fn emit,
 	return 0;
 }
 
+static void blk_cancel(struct soft_dev *dev, uint16_t idx)
+{
+	struct blk_dev *blk = blk_dev_of(dev);
+
+	if (blk->backend->cancel) {
+		blk->backend->cancel(&blk->vqs[idx]);
+	}
+}
+
 /* ---- life ---- */
 
 struct queue_call {
@@ -175,7 +184,6 @@ static void free_vqs(struct blk_dev *blk)
 			loop_call_wait(q->loop, stop_on_worker, q);
 		}
 		free(q->priv);
-		free(q->slots);
 		free(q->stats);
 	}
 	free(blk->vqs);
@@ -234,7 +242,6 @@ static int open_backend(struct blk_dev *blk)
 	struct blk_limits *l = &blk->limits;
 	int ret;
 
-	l->block_bytes = max_of(l->block_bytes, (uint32_t)BLK_SECTOR_BYTES);
 	l->min_io_blocks = 1;
 	l->has_volatile_cache = true;
 	l->zeroes_may_unmap = true;
@@ -244,6 +251,7 @@ static int open_backend(struct blk_dev *blk)
 	if (ret < 0) {
 		return ret;
 	}
+	l->block_bytes = max_of(l->block_bytes, (uint32_t)BLK_SECTOR_BYTES);
 	if (l->discard_align_sectors == 0) {
 		l->discard_align_sectors = l->block_bytes / BLK_SECTOR_BYTES;
 	}
@@ -258,8 +266,6 @@ static int open_backend(struct blk_dev *blk)
 
 static int make_vqs(struct blk_dev *blk)
 {
-	blk->slot_stride =
-		align_up(sizeof(struct blk_req) + blk->backend->req_bytes, 64);
 	blk->vqs = calloc(blk->num_queues, sizeof(*blk->vqs));
 	for (unsigned int i = 0; blk->vqs && i < blk->num_queues; i++) {
 		struct blk_vq *q = &blk->vqs[i];
@@ -267,9 +273,8 @@ static int make_vqs(struct blk_dev *blk)
 		q->blk = blk;
 		q->idx = (uint16_t)i;
 		q->priv = calloc(1, blk->backend->vq_bytes + 1);
-		q->slots = calloc(blk->soft.num_max, blk->slot_stride);
 		q->stats = calloc(1, sizeof(*q->stats));
-		if (!q->priv || !q->slots || !q->stats) {
+		if (!q->priv || !q->stats) {
 			return err(-ENOMEM, "out of memory");
 		}
 	}
@@ -294,7 +299,9 @@ static void set_up_soft(struct blk_dev *blk)
 
 	blk->class = (struct soft_class){
 		.device_id = VIRTIO_ID_BLOCK,
+		.slot_bytes = sizeof(struct blk_req) + blk->backend->req_bytes,
 		.submit = blk_submit,
+		.cancel = blk_cancel,
 		.get_config = blk_get_config,
 		.set_config = blk_set_config,
 		.emit_stats = blk_emit_stats,

@@ -32,7 +32,6 @@ struct blk_vq {
 	uint16_t idx;
 	struct loop *loop;
 	void *priv; /* of the back end */
-	char *slots; /* requests, by head */
 	struct blk_stats *stats;
 
 	/* owner worker only */
@@ -68,7 +67,6 @@ struct blk_dev {
 	/* set by blk_dev_init(), then read-only (but the capacity) */
 	struct blk_limits limits;
 	uint64_t block_mask; /* of sectors */
-	size_t slot_stride;
 	struct blk_vq *vqs;
 
 	/* any thread, atomic */

@@ -44,7 +44,7 @@
 static struct blk_req *req_of(const struct blk_vq *q,
 			      const struct vq_chain *chain)
 {
-	return (struct blk_req *)(q->slots + chain->head * q->blk->slot_stride);
+	return soft_slot(&q->blk->soft, q->idx, chain);
 }
 
 /* ---- the end of a request ---- */
