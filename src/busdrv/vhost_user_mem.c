@@ -18,6 +18,7 @@
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "busdrv/vhost_user_internal.h"
+#include "mem/backing.h"
 
 #define ASID 0
 
@@ -67,10 +68,16 @@ static int check_region(const struct vhost_user_mem *mem,
 	return 0;
 }
 
-/* A file that ends before the region does would only show when it is used. */
+/* A file that ends before the region does would only show when it is used. One
+ * whose server may be the peer must not even be asked. */
 static int check_file(const struct vhost_user_region *r, int fd,
 		      struct stat *ret_st)
 {
+	int ret = backing_check(fd);
+
+	if (ret < 0) {
+		return ret;
+	}
 	if (fstat(fd, ret_st) < 0) {
 		return err(-errno, "a region's file: %s", strerror(errno));
 	}
