@@ -549,15 +549,7 @@ static void leave_things(struct conf *c, const char *path)
 	}
 	(void)dev_batch(cl.fd, 0, true);
 	conf_close(c, cl.fd);
-	while (c->n_fds > fds) {
-		conf_close(c, c->fds[c->n_fds - 1]);
-	}
-	while (c->n_mems > mems) {
-		struct conf_mem *mem = &c->mems[--c->n_mems];
-
-		(void)munmap(mem->va, mem->size);
-		(void)close(mem->fd);
-	}
+	conf_drop(c, fds, mems);
 }
 
 /* Growth that is none: arenas and caches of the allocator. */

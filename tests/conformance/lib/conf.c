@@ -41,6 +41,21 @@ int conf_setup(void **state)
 	return 0;
 }
 
+void conf_drop(struct conf *c, unsigned int n_fds, unsigned int n_mems)
+{
+	while (c->n_fds > n_fds) {
+		(void)close(c->fds[--c->n_fds]);
+	}
+	while (c->n_mems > n_mems) {
+		struct conf_mem *mem = &c->mems[--c->n_mems];
+
+		(void)munmap(mem->va, mem->size);
+		if (mem->fd >= 0) {
+			(void)close(mem->fd);
+		}
+	}
+}
+
 int conf_teardown(void **state)
 {
 	struct conf *c = *state;
@@ -51,15 +66,7 @@ int conf_teardown(void **state)
 	while (c->n_children > 0) {
 		conf_kill(c, c->children[0]);
 	}
-	for (unsigned int i = 0; i < c->n_fds; i++) {
-		(void)close(c->fds[i]);
-	}
-	for (unsigned int i = 0; i < c->n_mems; i++) {
-		(void)munmap(c->mems[i].va, c->mems[i].size);
-		if (c->mems[i].fd >= 0) {
-			(void)close(c->mems[i].fd);
-		}
-	}
+	conf_drop(c, 0, 0);
 	(void)alarm(0);
 	free(c);
 	return 0;

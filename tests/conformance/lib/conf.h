@@ -95,6 +95,8 @@ int conf_try_open(struct conf *c, const char *path, int flags);
 /* The same, which must succeed. */
 int conf_open(struct conf *c, const char *path, int flags);
 void conf_close(struct conf *c, int fd);
+/* Ends all but the first @n_fds descriptors and @n_mems pieces of memory now. */
+void conf_drop(struct conf *c, unsigned int n_fds, unsigned int n_mems);
 /* Waits until a node can be opened whose last user has just died. */
 int conf_open_soon(struct conf *c, const char *path, int flags);
 /* Ends with the test. */
