@@ -291,6 +291,17 @@ unsigned int packed_fetch(struct vq *vq, struct vq_chain **ret_chains,
 	return n;
 }
 
+int packed_load_desc(struct vq *vq, uint16_t idx, struct shm_desc *ret)
+{
+	return vq->is_direct ? load_desc(vq, idx, ret, true)
+			     : load_desc(vq, idx, ret, false);
+}
+
+bool packed_is_available(struct shm_desc d, bool wrap)
+{
+	return flags_available(shm_packed_flags(d.meta), wrap);
+}
+
 _hot_ uint64_t used_meta(const struct vq_done *done, bool wrap)
 {
 	unsigned int flags = wrap ? FLAG_AVAIL | FLAG_USED : 0;
@@ -340,6 +351,34 @@ _hot_ int put_used(struct vq *vq, bool is_direct)
 	vq->used_idx = idx;
 	vq->used_wrap = wrap;
 	vq->n_put_descs = (uint16_t)n_descs;
+	return 0;
+}
+
+/*
+ * Of the @n ring slots from @idx on none was shown to the driver as used. Those
+ * that say so, for when it comes there, do not any more.
+ *
+ * Return: 0; -EAGAIN
+ */
+int packed_take_back_used(struct vq *vq, uint16_t idx, bool wrap, uint32_t n)
+{
+	for (uint32_t i = 0; i < n; i++) {
+		unsigned int flags = wrap ? FLAG_AVAIL : FLAG_USED;
+		struct shm_desc d;
+
+		if (packed_load_desc(vq, idx, &d) < 0) {
+			return -EAGAIN;
+		}
+		if (!flags_available(shm_packed_flags(d.meta), wrap) &&
+		    store_used(vq, idx,
+			       shm_packed_meta(shm_desc_len(d.meta),
+					       shm_packed_id(d.meta),
+					       (uint16_t)flags),
+			       vq->is_direct) < 0) {
+			return -EAGAIN;
+		}
+		vq_step(vq, &idx, &wrap, 1);
+	}
 	return 0;
 }
 

@@ -53,8 +53,10 @@ void split_setup(struct vq *vq, const struct vq_setup *setup)
 		     MEM_PERM_RO, 8);
 	vq_area_init(&vq->driver, setup->driver_area,
 		     AVAIL_RING + num * sizeof(__le16) + event, MEM_PERM_RO, 2);
+	/* With an inflight log our index is read back. */
 	vq_area_init(&vq->device, setup->device_area,
-		     USED_RING + num * USED_ELEM_BYTES + event, MEM_PERM_WO, 4);
+		     USED_RING + num * USED_ELEM_BYTES + event,
+		     setup->inflight ? MEM_PERM_RW : MEM_PERM_WO, 4);
 	vq->avail_idx = setup->state.avail_idx;
 	vq->used_idx = setup->state.avail_idx;
 	vq->avail_seen = vq->avail_idx;
@@ -287,6 +289,30 @@ unsigned int split_fetch(struct vq *vq, struct vq_chain **ret_chains,
 	*ret_rc = fetch_heads(vq, heads, ret_chains, n, &n);
 	vq->avail_idx = (uint16_t)(vq->avail_idx + n);
 	return n;
+}
+
+/* One chain, whatever the driver area says. Return: as the walk */
+int split_fetch_head(struct vq *vq, uint16_t head, struct vq_chain **ret_chain)
+{
+	return fetch_any(vq, head, ret_chain, vq->is_direct);
+}
+
+/* The index that was published last, by whoever owned the ring before. */
+int split_load_used_idx(struct vq *vq, uint16_t *ret)
+{
+	if (likely(vq->is_direct)) {
+		*ret = shm_load16(at16(&vq->device, USED_IDX));
+		return 0;
+	}
+	return vq_area_read16(vq, &vq->device, USED_IDX, ret);
+}
+
+/* The ring goes on behind what is in flight. */
+void split_set_idx(struct vq *vq, uint16_t used_idx, uint16_t n_in_flight)
+{
+	vq->used_idx = used_idx;
+	vq->avail_idx = (uint16_t)(used_idx + n_in_flight);
+	vq->avail_seen = vq->avail_idx;
 }
 
 static void store_used(struct vq *vq, uint32_t n)

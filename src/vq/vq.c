@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "vq/inflight.h"
 #include "vq/walk.h"
 
 static const char *const break_names[] = {
@@ -25,6 +26,7 @@ static const char *const break_names[] = {
 	[VQ_BREAK_AVAIL] = "more available than the queue holds",
 	[VQ_BREAK_LENGTH] = "chain of 4 GiB or more",
 	[VQ_BREAK_TOO_BIG] = "chain of too many pieces or copied bytes",
+	[VQ_BREAK_INFLIGHT] = "inflight log makes no sense",
 };
 _Static_assert(ARRAY_SIZE(break_names) == VQ_BREAK_N, "a name for each");
 _Static_assert(sizeof(struct vq_slot) == 2 * CACHE_LINE, "two lines a slot");
@@ -175,7 +177,10 @@ int vq_break_with(struct vq *vq, enum vq_break why)
  * list, but for few queues and moments. */
 static void set_detours(struct vq *vq)
 {
-	vq->has_to_prepare = vq->why_broken != VQ_OK || vq->has_misses;
+	vq->has_to_prepare =
+		vq->why_broken != VQ_OK || vq->has_misses ||
+		(vq->inflight &&
+		 (!vq->inflight->is_ready || inflight_has_left(vq->inflight)));
 	vq->has_to_finish = vq->is_in_order || vq->log.log;
 }
 
@@ -289,6 +294,9 @@ int vq_start(struct vq *vq, const struct vq_setup *setup,
 
 	assert(!vq->is_started);
 	rc = check_setup(vq, setup);
+	if (rc == 0 && setup->inflight) {
+		rc = inflight_start(vq, setup);
+	}
 	if (rc < 0) {
 		return rc;
 	}
@@ -324,6 +332,7 @@ void vq_stop(struct vq *vq)
 	vq_get_state(vq, &state);
 	vq->avail_idx = state.avail_idx;
 	vq->avail_wrap = state.avail_wrap;
+	inflight_stop(vq);
 	for (unsigned int i = 0; i <= vq->num; i++) {
 		vq->snaps[i].snap = iotlb_snap_unref(vq->snaps[i].snap);
 	}
@@ -341,14 +350,18 @@ bool vq_is_started(const struct vq *vq)
 
 void vq_get_state(const struct vq *vq, struct vq_state *ret)
 {
+	/* What the inflight log still has is neither fetched nor in the ring. */
+	uint32_t n_left = vq->inflight ? vq->inflight->n_left_descs : 0;
+
 	*ret = (struct vq_state){ .avail_idx = vq->avail_idx };
 	if (!vq->is_packed) {
-		ret->avail_idx = (uint16_t)(vq->avail_idx - vq->n_unpublished);
+		ret->avail_idx =
+			(uint16_t)(vq->avail_idx - vq->n_unpublished - n_left);
 		return;
 	}
 	ret->avail_wrap = vq->avail_wrap;
 	vq_step_back(vq, &ret->avail_idx, &ret->avail_wrap,
-		     vq->n_unpublished_descs);
+		     vq->n_unpublished_descs + n_left);
 	ret->used_idx = vq->used_idx;
 	ret->used_wrap = vq->used_wrap;
 }
@@ -370,6 +383,9 @@ void vq_set_snap(struct vq *vq, struct iotlb_snap *snap)
 	vq->n_old_chains += n;
 	snap_push(vq, snap);
 	vq_resolve(vq);
+	if (vq->inflight) {
+		vq->inflight->is_waiting = false;
+	}
 }
 
 bool vq_has_old_chains(const struct vq *vq)
@@ -394,14 +410,50 @@ static _cold_ int fetch_ended(struct vq *vq, unsigned int n, int rc)
 	return rc > 0 ? vq_break_with(vq, (enum vq_break)rc) : rc;
 }
 
-/* Return: 0: go on; -EAGAIN; -EPROTO */
+/* The ring is all there, and what the inflight log says is known. Return: 0;
+ * -EAGAIN; -EPROTO */
 static _cold_ int prepare_fetch(struct vq *vq)
 {
+	int rc;
+
 	if (vq->why_broken) {
 		return -EPROTO;
 	}
 	vq->miss = vq->ring_miss;
-	return vq->miss.perm ? fetch_ended(vq, 0, -EAGAIN) : 0;
+	if (vq->miss.perm) {
+		return fetch_ended(vq, 0, -EAGAIN);
+	}
+	if (!vq->inflight || vq->inflight->is_ready) {
+		return 0;
+	}
+	rc = inflight_recover(vq);
+	set_detours(vq);
+	return rc ? fetch_ended(vq, 0, rc) : 0;
+}
+
+static _cold_ unsigned int fetch_again(struct vq *vq,
+				       struct vq_chain **ret_chains,
+				       unsigned int max, int *ret_rc)
+{
+	unsigned int n = inflight_fetch(vq, ret_chains, max, ret_rc);
+
+	vq->n_unpublished += n;
+	vq_count(&vq->counters.n_chains, n);
+	set_detours(vq);
+	return n;
+}
+
+/* From the ring, with a log: what cannot be noted stays where it is. */
+static _cold_ unsigned int fetch_noted(struct vq *vq, struct vq_chain **chains,
+				       unsigned int n, int *ret_rc)
+{
+	unsigned int n_noted = inflight_fetched(vq, chains, n);
+
+	if (n_noted < n) {
+		vq_unfetch(vq, n - n_noted);
+		*ret_rc = -EAGAIN;
+	}
+	return n_noted;
 }
 
 int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max)
@@ -417,10 +469,17 @@ int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max)
 			return rc;
 		}
 	}
-	n = vq->is_packed ? packed_fetch(vq, ret_chains, max, &rc)
-			  : split_fetch(vq, ret_chains, max, &rc);
-	vq->n_unpublished += n;
-	vq_count(&vq->counters.n_chains, n);
+	if (unlikely(vq->inflight && inflight_has_left(vq->inflight))) {
+		n = fetch_again(vq, ret_chains, max, &rc);
+	} else {
+		n = vq->is_packed ? packed_fetch(vq, ret_chains, max, &rc)
+				  : split_fetch(vq, ret_chains, max, &rc);
+		vq->n_unpublished += n;
+		vq_count(&vq->counters.n_chains, n);
+		if (unlikely(vq->inflight)) {
+			n = fetch_noted(vq, ret_chains, n, &rc);
+		}
+	}
 	vq->is_starved = false;
 	return likely(rc == 0) ? (int)n : fetch_ended(vq, n, rc);
 }
@@ -428,6 +487,7 @@ int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max)
 static void unfetch_one(struct vq *vq)
 {
 	struct vq_slot *slot;
+	bool is_of_ring;
 	uint16_t head;
 
 	vq->order_tail = (uint16_t)((vq->order_tail ?: vq->num) - 1);
@@ -441,11 +501,14 @@ static void unfetch_one(struct vq *vq)
 	if (slot->chain.is_faulty) {
 		vq_count(&vq->counters.n_faults, (uint64_t)-1);
 	}
+	is_of_ring = !vq->inflight || !inflight_unfetched(vq, head);
 	if (vq->is_packed) {
 		vq->n_unpublished_descs -= slot->chain.n_descs;
+	}
+	if (is_of_ring && vq->is_packed) {
 		vq_step_back(vq, &vq->avail_idx, &vq->avail_wrap,
 			     slot->chain.n_descs);
-	} else {
+	} else if (is_of_ring) {
 		vq->avail_idx--;
 	}
 }
@@ -459,6 +522,7 @@ void vq_unfetch(struct vq *vq, unsigned int n)
 	vq->n_unpublished -= n;
 	vq_count(&vq->counters.n_chains, -(uint64_t)n);
 	vq->is_starved = false;
+	set_detours(vq);
 }
 
 _hot_ void push_done(struct vq *vq, const struct vq_slot *slot,
@@ -568,6 +632,9 @@ bool vq_publish(struct vq *vq)
 	if (vq->n_done == 0) {
 		return false;
 	}
+	if (unlikely(vq->inflight)) {
+		inflight_publish(vq);
+	}
 	rc = vq->is_packed ? packed_put_used(vq) : split_put_used(vq);
 	if (unlikely(rc < 0)) {
 		vq_count(&vq->counters.n_stalls, 1);
@@ -575,6 +642,9 @@ bool vq_publish(struct vq *vq)
 			vq->miss = vq->ring_miss;
 		}
 		return false;
+	}
+	if (unlikely(vq->inflight)) {
+		inflight_published(vq);
 	}
 	retire_done(vq);
 	/* Our used index before their wish; pairs with vq_driver.c. */
@@ -608,10 +678,16 @@ void vq_disable_kick(struct vq *vq)
 	}
 }
 
+/* Until the inflight log was looked at nobody knows where the ring goes on. */
+static bool has_log_to_read(const struct vq *vq)
+{
+	return vq->inflight && !vq->inflight->is_ready;
+}
+
 bool vq_enable_kick(struct vq *vq)
 {
-	if (vq->why_broken != VQ_OK) {
-		return false;
+	if (vq->why_broken != VQ_OK || has_log_to_read(vq)) {
+		return vq_has_available(vq);
 	}
 	set_kick(vq, true);
 	/* Our wish before their index; pairs with vq_driver.c. */
@@ -623,6 +699,10 @@ bool vq_has_available(struct vq *vq)
 {
 	if (vq->why_broken != VQ_OK || vq->is_starved || vq->miss.perm) {
 		return false;
+	}
+	if (unlikely(vq->inflight) &&
+	    (!vq->inflight->is_ready || inflight_has_left(vq->inflight))) {
+		return !vq->inflight->is_waiting;
 	}
 	return vq->is_packed ? packed_has_available(vq)
 			     : split_has_available(vq);

@@ -34,6 +34,10 @@
  * Address spaces are snapshots: vq_set_snap() hands in a newer one between
  * bursts; chains that are in flight keep the one they were translated with.
  *
+ * What a queue has taken and not given back can be kept in memory that outlives
+ * this process (vq_setup.inflight): the next one to start on it does again what
+ * was not published, first and in the old order, and nothing else.
+ *
  * While a guest is moved to another machine, vq_set_log() has every byte marked
  * that is written, the device's (from the pieces of a chain, when it is
  * completed) and the queue's own in the ring (when it publishes).
@@ -86,6 +90,14 @@ struct vq_state {
  * @desc_area, @driver_area, @device_area: I/O virtual addresses
  * @state: where to begin
  * @has_misses: memory is mapped on demand, see vq_get_miss()
+ * @inflight: where the queue notes what is in flight; referenced; own or mapped
+ *            memory, writable; NULL: nowhere. Somebody who finds used buffers
+ *            there cannot know whether the driver was told: let him call once
+ * @inflight_offset: its first byte in the region, 8-aligned
+ * @inflight_bytes: at least vq_inflight_bytes(); all zeroes when it is new
+ *
+ * A log that is not new says where the ring goes on; @state does not matter
+ * then. It is looked at by the first vq_fetch() that finds the ring mapped.
  */
 struct vq_setup {
 	uint16_t num;
@@ -95,6 +107,9 @@ struct vq_setup {
 	uint64_t device_area;
 	struct vq_state state;
 	bool has_misses;
+	struct region *inflight;
+	uint64_t inflight_offset;
+	uint64_t inflight_bytes;
 };
 
 /**
@@ -148,6 +163,7 @@ enum vq_break {
 	VQ_BREAK_AVAIL, /* available index moved by more than the size */
 	VQ_BREAK_LENGTH, /* chain of 4 GiB or more, or wraps 2^64 */
 	VQ_BREAK_TOO_BIG, /* more pieces or copied bytes than we hold */
+	VQ_BREAK_INFLIGHT, /* the inflight log contradicts itself or the ring */
 	VQ_BREAK_N,
 };
 const char *vq_break_name(enum vq_break why);
@@ -162,6 +178,7 @@ struct vq_counters {
 	uint64_t n_breaks;
 	uint64_t n_stalls; /* vq_publish() found the ring not mapped */
 	uint64_t n_misses; /* fetches that ended before a hole */
+	uint64_t n_again; /* chains that the inflight log had at the start */
 };
 
 /**
@@ -186,7 +203,8 @@ struct vq *vq_free(struct vq *vq);
  * before it was completed when the state was saved.
  *
  * Return: 0; -EINVAL num is 0, above num_max, or (split) no power of two, or
- *         (packed) an index of the state is not below num
+ *         (packed) an index of the state is not below num, or the memory of the
+ *         inflight log is too small, not aligned or not writable; -ENOMEM
  */
 int vq_start(struct vq *vq, const struct vq_setup *setup,
 	     struct iotlb_snap *snap);
@@ -200,6 +218,10 @@ int vq_start(struct vq *vq, const struct vq_setup *setup,
  */
 void vq_stop(struct vq *vq);
 bool vq_is_started(const struct vq *vq);
+
+/* Bytes of inflight log that a queue needs; those of a device stand one after
+ * the other. Source: QEMU docs/interop/vhost-user.rst */
+size_t vq_inflight_bytes(uint16_t num, bool is_packed);
 
 /*
  * The state to go on from: as if what was fetched and not published had not

@@ -8,6 +8,7 @@
  *   walk.c     descriptor to iovec: the only translation of buffers there is
  *   bounce.c   copies of buffers that have no address here
  *   area.c     the three areas of a ring: in place, or copied by access
+ *   inflight.c and its formats   what is in flight, for whoever comes after us
  *   dirty.c    the dirty log: what was written, for whoever moves the guest
  *   split.c, packed.c   the two ring formats: fetch, publish, notification
  *   chain.c    copying in and out of chains
@@ -153,6 +154,8 @@ enum vq_kick_state {
 	VQ_KICK_DISABLED,
 };
 
+struct vq_inflight;
+
 struct vq {
 	/* owner worker only */
 	struct vq_slot *slots;
@@ -208,6 +211,7 @@ struct vq {
 	struct vq_snap *snaps;
 	struct vq_snap *free_snap;
 	struct vq_log log; /* log NULL: none */
+	struct vq_inflight *inflight; /* NULL: none */
 	struct vq_miss miss; /* of the last fetch */
 	struct vq_miss ring_miss; /* in an area, with this snapshot */
 	__le32 used_first_id; /* split: ring[0].id in the device area */
@@ -307,6 +311,9 @@ void vq_bounce_free_all(struct vq *vq);
 void split_setup(struct vq *vq, const struct vq_setup *setup);
 unsigned int split_fetch(struct vq *vq, struct vq_chain **ret_chains,
 			 unsigned int max, int *ret_rc);
+int split_fetch_head(struct vq *vq, uint16_t head, struct vq_chain **ret_chain);
+int split_load_used_idx(struct vq *vq, uint16_t *ret);
+void split_set_idx(struct vq *vq, uint16_t used_idx, uint16_t n_in_flight);
 int split_put_used(struct vq *vq);
 bool split_wants_call(struct vq *vq);
 void split_set_kick(struct vq *vq, bool is_enabled);
@@ -315,6 +322,9 @@ bool split_has_available(struct vq *vq);
 void packed_setup(struct vq *vq, const struct vq_setup *setup);
 unsigned int packed_fetch(struct vq *vq, struct vq_chain **ret_chains,
 			  unsigned int max, int *ret_rc);
+int packed_load_desc(struct vq *vq, uint16_t idx, struct shm_desc *ret);
+bool packed_is_available(struct shm_desc d, bool wrap);
+int packed_take_back_used(struct vq *vq, uint16_t idx, bool wrap, uint32_t n);
 int packed_put_used(struct vq *vq);
 bool packed_wants_call(struct vq *vq);
 void packed_set_kick(struct vq *vq, bool is_enabled);
