@@ -7,10 +7,12 @@
 #include "rig.h"
 
 #include <linux/virtio_config.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 
 #include "bench.h"
+#include "dev/blk/blk.h"
 #include "dev/blk/vdpasim_blk.h"
 #include "dev/net/vdpasim_net.h"
 
@@ -25,6 +27,7 @@ static void make_bus(struct rig *r, bool has_thread)
 	bench_must(vdpa_bus_new(r->control, &r->worker, 1, &r->bus) == 0);
 	bench_must(vdpasim_net_register(r->bus, &r->net) == 0);
 	bench_must(vdpasim_blk_register(r->bus, &r->blk) == 0);
+	bench_must(blk_register(r->bus, &r->disk) == 0);
 }
 
 static void make_mem(struct rig *r)
@@ -39,6 +42,15 @@ static void make_mem(struct rig *r)
 			    MEM_PERM_RW) == 0);
 }
 
+static void add_param(struct vdpa_dev_config *config, const char *key,
+		      const char *value)
+{
+	struct vdpa_param *param = &config->params[config->n_params++];
+
+	(void)snprintf(param->key, sizeof(param->key), "%s", key);
+	(void)snprintf(param->value, sizeof(param->value), "%s", value);
+}
+
 void rig_init(struct rig *r, const char *mgmtdev, const char *poll_us,
 	      bool has_thread)
 {
@@ -47,9 +59,10 @@ void rig_init(struct rig *r, const char *mgmtdev, const char *poll_us,
 	memset(r, 0, sizeof(*r));
 	make_bus(r, has_thread);
 	if (poll_us) {
-		config.n_params = 1;
-		strcpy(config.params[0].key, "poll_us");
-		strcpy(config.params[0].value, poll_us);
+		add_param(&config, "poll_us", poll_us);
+	}
+	if (strcmp(mgmtdev, "blk") == 0) {
+		add_param(&config, "backend", "null");
 	}
 	bench_must(vdpa_dev_add(r->bus, NULL, mgmtdev, "dev0", &config) == 0);
 	r->vdev = vdpa_device_find(r->bus, "dev0");
@@ -60,6 +73,7 @@ void rig_fini(struct rig *r)
 {
 	vdpasim_net_unregister(r->net);
 	vdpasim_blk_unregister(r->blk);
+	blk_unregister(r->disk);
 	vdpa_bus_free(r->bus);
 	if (r->worker != r->control) {
 		loop_stop(r->worker);

@@ -24,7 +24,7 @@ struct rig {
 	struct loop *control;
 	struct loop *worker; /* may be the same */
 	struct vdpa_bus *bus;
-	struct vdpa_mgmtdev *net, *blk;
+	struct vdpa_mgmtdev *net, *blk, *disk;
 	struct vdpa_device *vdev;
 	struct region *region;
 	char *mem;
@@ -34,7 +34,7 @@ struct rig {
 
 /**
  * rig_init() - a device, reset, its memory mapped
- * @mgmtdev: "vdpasim_net" or "vdpasim_blk"
+ * @mgmtdev: "vdpasim_net", "vdpasim_blk", or "blk" for a disk on null
  * @poll_us: of the device's keys; NULL: as it is
  * @has_thread: the worker is a thread of its own
  */
