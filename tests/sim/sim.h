@@ -31,8 +31,9 @@ static inline uint64_t draw(struct sim *sim, uint64_t n)
 }
 
 /* Calls @run with one simulation a seed; prints the seed that is running, for
- * whoever looks at a failure. */
-static inline void sim_each_seed(void (*run)(struct sim *sim))
+ * whoever looks at a failure. @fail_permille: of the operations fail. */
+static inline void sim_each_failing_seed(void (*run)(struct sim *sim),
+					 unsigned int fail_permille)
 {
 	uint64_t one = sim_env("SIM_SEED", 0);
 	uint64_t first = one ? one : 1;
@@ -43,6 +44,7 @@ static inline void sim_each_seed(void (*run)(struct sim *sim))
 			.seed = seed,
 			.delay_permille = 200,
 			.max_delay_ns = 100000,
+			.fail_permille = fail_permille,
 		};
 		struct sim *sim;
 
@@ -53,6 +55,11 @@ static inline void sim_each_seed(void (*run)(struct sim *sim))
 		sim_free(sim);
 	}
 	(void)fprintf(stderr, "\r");
+}
+
+static inline void sim_each_seed(void (*run)(struct sim *sim))
+{
+	sim_each_failing_seed(run, 0);
 }
 
 #endif
