@@ -21,6 +21,10 @@
 # guest_start JOB [ARG...] [-- QEMU-ARG...]
 #                        only start; then:
 # guest_wait_for PATTERN until the serial log has it (grep -E); else status 1
+# guest_wait_nth PATTERN N
+#                        until the serial log has it N times
+# guest_count PATTERN    how often the serial log has it now
+# guest_tell LINE        the job, which reads it from /dev/ttyS1
 # guest_qmp COMMAND [JSON]
 # guest_finish           wait for the end; returns the job's status:
 #                        97 no GUEST-RC line, 98 QEMU failed, 124 out of time
@@ -84,7 +88,7 @@ guest_initramfs()
 	local cache key
 
 	cache=$guest_cache/guest
-	key=$(cat "$guest_here"/{init,mkinitramfs,frames.c} \
+	key=$(cat "$guest_here"/{init,mkinitramfs,frames.c,slots.c} \
 		"$guest_root/version" "$(command -v busybox)" /sbin/mke2fs \
 		/sbin/e2fsck "$(command -v fio)" | sha256sum | cut -c 1-16)
 	guest_base=$cache/initramfs-$key.cpio
@@ -137,9 +141,12 @@ guest_start()
 	: "${GUEST_DIR:=$(mktemp -d)}"
 	rm -rf "$GUEST_DIR"/{job,serial.log,qmp.sock}
 	: >"$GUEST_DIR/serial.log"
+	[ -p "$GUEST_DIR/control.in" ] ||
+		mkfifo "$GUEST_DIR"/control.{in,out}
 	qemu=("${GUEST_QEMU:-qemu-system-x86_64}" -nodefaults -no-user-config
 		-display none -vga none -monitor none
 		-serial "file:$GUEST_DIR/serial.log"
+		-serial "pipe:$GUEST_DIR/control"
 		-qmp "unix:$GUEST_DIR/qmp.sock,server=on,wait=off"
 		-accel tcg,thread=single -cpu max
 		-smp "${GUEST_SMP:-1}" -m "$mem")
@@ -180,15 +187,30 @@ guest_log()
 	tr -d '\r\0' <"$GUEST_DIR/serial.log"
 }
 
-guest_wait_for()
+guest_wait_nth()
 {
-	local tail status=0
+	local tail n
 
 	exec {tail}< <(exec tail -c +1 -f --pid="$guest_pid" -s 0.1 \
 		"$GUEST_DIR/serial.log" 2>/dev/null)
-	grep -aqE -m1 -- "$1" <&"$tail" || status=1
+	n=$(grep -acE -m "$2" -- "$1" <&"$tail") || true
 	exec {tail}<&-
-	return $status
+	[ "$n" -ge "$2" ]
+}
+
+guest_wait_for()
+{
+	guest_wait_nth "$1" 1
+}
+
+guest_count()
+{
+	grep -acE -- "$1" "$GUEST_DIR/serial.log" || true
+}
+
+guest_tell()
+{
+	echo "$1" >"$GUEST_DIR/control.in"
 }
 
 guest_qmp()

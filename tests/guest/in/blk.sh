@@ -8,6 +8,7 @@
 
 disk=${1:-/dev/vda}
 files=${2:-40}
+cd /tmp || exit 1
 [ -b "$disk" ] || { echo "blk: no $disk"; exit 1; }
 name=$(basename "$disk")
 sys=$(realpath "/sys/class/block/$name")
@@ -38,6 +39,6 @@ umount /mnt || exit 1
 echo 3 >/proc/sys/vm/drop_caches
 /sbin/e2fsck -fn "$disk" || exit 1
 mount -t ext4 -o ro "$disk" /mnt || exit 1
-(cd /mnt && md5sum -c -s /tmp/sums) || { echo 'blk: content differs'; exit 1; }
+(cd /mnt && md5sum -c /tmp/sums >/dev/null) || { echo 'blk: content differs'; exit 1; }
 umount /mnt
 echo "blk: $(wc -l </tmp/sums) files verified"
