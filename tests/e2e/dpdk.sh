@@ -1,23 +1,40 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# DPDK's virtio-user on a vhost-vdpa network device: what testpmd sends comes
-# back and is sent again, also after its port was stopped and started.
+# DPDK's virtio-user on a network device: what testpmd sends comes back and is
+# sent again, also after its port was stopped and started.
 #
 # Copyright (c) 2026, the vdpakit authors
 #
-# usage: dpdk.sh testpmd22|testpmd24 split|packed [OPTION=VALUE...]
+# usage: dpdk.sh DOOR testpmd22|testpmd24 split|packed [OPTION=VALUE...]
 #
-# OPTIONs are those of net_virtio_user: in_order, mrg_rxbuf, vectorized.
+# DOOR is vhost-vdpa; vhost-user, where vdpakit listens and testpmd connects; or
+# vhost-user-server, the other way round. OPTIONs are those of net_virtio_user: in_order, mrg_rxbuf, vectorized.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
-tool "$1"
+door=$1
+tool "$2"
 testpmd=$tool
 mac=52:54:00:12:34:56
-device=net_virtio_user0,path=/dev/vhost-vdpa-0,mac=$mac,queue_size=256
-ring=$2
+spec="net0 vdpasim_net mac $mac"
+device=net_virtio_user0,mac=$mac,queue_size=256
+case $door in
+vhost-vdpa)
+	device+=,path=/dev/vhost-vdpa-0
+	;;
+vhost-user)
+	device+=,path=$work/net0.sock
+	spec+=" bind vhost_user path $work/net0.sock"
+	;;
+vhost-user-server)
+	device+=,path=$work/net0.sock,server=1
+	spec+=" bind vhost_user path $work/net0.sock server off"
+	spec+=" reconnect_ms 50"
+	;;
+esac
+ring=$3
 [ "$ring" = split ] || device+=,packed_vq=1
-shift 2
+shift 3
 eal=(--no-huge -m 256 --no-pci -l 0,1 --file-prefix "vdpakit$$"
 	--log-level=pmd.net.virtio.*:info)
 # Which of its receive functions DPDK has to choose then.
@@ -47,7 +64,7 @@ done
 
 # The loopback takes frames to the device's own address.
 coproc pmd { exec timeout 100 "$vdpakit" run --log "${E2E_LOG:-warn}" \
-	--dev "net0 vdpasim_net mac $mac" -- stdbuf -oL "$testpmd" "${eal[@]}" \
+	--dev "$spec" -- stdbuf -oL "$testpmd" "${eal[@]}" \
 	--vdev "$device" -- -i --forward-mode=io --eth-peer=0,$mac \
 	--total-num-mbufs=4096 2>&1; }
 pmd_pid=$pmd_PID
