@@ -151,6 +151,29 @@ static void loop(char *value)
 	(void)loop_free(loop_made);
 }
 
+static void loop_kind(char *value, enum loop_kind kind)
+{
+	struct loop *loop_made;
+	int r = loop_new_kind("probe", kind, &loop_made);
+
+	if (r < 0) {
+		answer(value, "no (%s)", err_text(r));
+		return;
+	}
+	yes(value);
+	(void)loop_free(loop_made);
+}
+
+static void loop_io_uring(char *value)
+{
+	loop_kind(value, LOOP_IO_URING);
+}
+
+static void loop_epoll(char *value)
+{
+	loop_kind(value, LOOP_EPOLL);
+}
+
 static void kernel_vdpa(char *value)
 {
 	if (access("/sys/bus/vdpa", F_OK) < 0) {
@@ -365,6 +388,8 @@ static const struct {
 	{ "daemon", daemon_there },
 	{ "preload", preload },
 	{ "loop", loop },
+	{ "loop_io_uring", loop_io_uring },
+	{ "loop_epoll", loop_epoll },
 	{ "kernel_vdpa", kernel_vdpa },
 	{ "kernel_vhost_vdpa", kernel_vhost_vdpa },
 	{ "kernel_vduse", kernel_vduse },

@@ -30,6 +30,7 @@
 #include <errno.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
@@ -320,7 +321,8 @@ static void poll_for_a_while(struct loop *loop)
 static int run_round(struct loop *loop)
 {
 	uint64_t look_ns = loop->is_busy ? BUSY_LOOK_NS : IDLE_LOOK_NS;
-	bool must_look = list_is_empty(&loop->active_pollers) ||
+	bool must_look = loop->ops->looks_at_memory ||
+			 list_is_empty(&loop->active_pollers) ||
 			 loop->now_ns - loop->looked_ns >= look_ns;
 	int rc = 0;
 
@@ -339,6 +341,30 @@ static int run_round(struct loop *loop)
 	run_timers(loop);
 	poll_for_a_while(loop);
 	return rc;
+}
+
+/* In the thread that is to own it, before anything runs. */
+static int enter(struct loop *loop)
+{
+	int rc = loop->ops->enter ? loop->ops->enter(loop) : 0;
+
+	if (rc < 0) {
+		return rc;
+	}
+	this_loop = loop;
+	loop->now_ns = clock_ns();
+	__atomic_store_n(&loop->is_running, 1, __ATOMIC_RELEASE);
+	return 0;
+}
+
+static void leave(struct loop *loop, struct loop *previous,
+		  bool is_thread_ending)
+{
+	if (loop->ops->leave) {
+		loop->ops->leave(loop, is_thread_ending);
+	}
+	this_loop = previous;
+	__atomic_store_n(&loop->is_running, 0, __ATOMIC_RELEASE);
 }
 
 /* Waiting for a call */
@@ -389,23 +415,27 @@ static void wait_for(sem_t *sem)
 /* The owner waits for itself: the loop goes on, one level deeper. */
 static void run_until_done(struct loop *loop, sem_t *done)
 {
-	struct loop *previous = this_loop;
-	uint32_t was_running =
-		__atomic_load_n(&loop->is_running, __ATOMIC_RELAXED);
 	bool was_awaiting = loop->is_awaiting;
 
 	assert(!loop->running_poller);
-	this_loop = loop;
 	loop->is_awaiting = true;
-	__atomic_store_n(&loop->is_running, 1, __ATOMIC_RELEASE);
 	while (sem_trywait(done) < 0) {
 		int rc = run_round(loop);
 
 		assert(rc == 0); /* see thread_main() */
 	}
-	__atomic_store_n(&loop->is_running, was_running, __ATOMIC_RELEASE);
 	loop->is_awaiting = was_awaiting;
-	this_loop = previous;
+}
+
+/* The caller may be in another loop: that one waits. */
+static void run_resting_until_done(struct loop *loop, sem_t *done)
+{
+	struct loop *previous = this_loop;
+	int rc = enter(loop);
+
+	assert(rc == 0); /* what has been set up before */
+	run_until_done(loop, done);
+	leave(loop, previous, false);
 }
 
 void loop_call_until(struct loop *loop,
@@ -423,7 +453,13 @@ void loop_call_until(struct loop *loop,
 		sim_call_until(loop, &call.work, &call.done.sem);
 	} else if (loop_is_owner(loop)) {
 		fn(priv, &call.done);
-		run_until_done(loop, &call.done.sem);
+		if (sem_trywait(&call.done.sem) == 0) {
+			/* nothing to wait for */
+		} else if (this_loop == loop) {
+			run_until_done(loop, &call.done.sem);
+		} else {
+			run_resting_until_done(loop, &call.done.sem);
+		}
 	} else {
 		set_waits_for(loop);
 		loop_call(loop, &call.work);
@@ -459,16 +495,7 @@ void loop_call_wait(struct loop *loop, void (*fn)(void *priv), void *priv)
 
 /* Threads */
 
-/* In the thread that is to own it, before anything runs. */
-static void enter(struct loop *loop)
-{
-	assert(!this_loop); /* loops do not nest */
-	this_loop = loop;
-	loop->now_ns = clock_ns();
-	__atomic_store_n(&loop->is_running, 1, __ATOMIC_RELEASE);
-}
-
-static int run_until_stopped(struct loop *loop)
+static int run_until_stopped(struct loop *loop, bool is_thread_ending)
 {
 	int rc = 0;
 
@@ -478,35 +505,45 @@ static int run_until_stopped(struct loop *loop)
 	while (loop_run_call(loop)) {
 	}
 	__atomic_store_n(&loop->is_stopping, 0, __ATOMIC_RELAXED);
-	this_loop = NULL;
-	__atomic_store_n(&loop->is_running, 0, __ATOMIC_RELEASE);
+	leave(loop, NULL, is_thread_ending);
 	return rc;
 }
 
 int loop_run(struct loop *loop)
 {
+	int rc;
+
 	if (loop->sim) {
 		return sim_loop_run(loop);
 	}
-	enter(loop);
-	return run_until_stopped(loop);
+	assert(!this_loop); /* loops do not nest */
+	rc = enter(loop);
+	return rc < 0 ? rc : run_until_stopped(loop, false);
 }
 
 struct starting_thread {
 	struct loop *loop;
 	sem_t entered;
+	int rc;
+	char why[ERR_TEXT_MAX]; /* the message belongs to the other thread */
 };
 
 static void *thread_main(void *arg)
 {
 	struct starting_thread *start = arg;
 	struct loop *loop = start->loop;
-	int rc;
+	int rc = enter(loop);
 
-	enter(loop);
+	start->rc = rc;
+	if (rc < 0) {
+		(void)snprintf(start->why, sizeof(start->why), "%s",
+			       err_text(rc));
+	}
 	(void)sem_post(&start->entered); /* cannot overflow */
-	rc = run_until_stopped(loop);
-	assert(rc == 0); /* waiting fails only when we broke our own fds */
+	if (rc == 0) {
+		rc = run_until_stopped(loop, true);
+		assert(rc == 0); /* fails only when we broke our own fds */
+	}
 	return NULL;
 }
 
@@ -554,6 +591,10 @@ int loop_start(struct loop *loop)
 	/* Before it has entered, we would still pass for the owner. */
 	wait_for(&start.entered);
 	(void)sem_destroy(&start.entered);
+	if (start.rc < 0) {
+		(void)pthread_join(loop->thread, NULL); /* it is joinable */
+		return err(start.rc, "%s", start.why);
+	}
 	loop->has_thread = true;
 	return 0;
 }

@@ -18,12 +18,12 @@
  *   watch ready / call / timer --> callback
  *   poller: poll() ... poll() ... idle --> arm() --> sleep
  *
- * Back ends: epoll, and a simulated one for tests. The simulated loops of one
+ * Back ends: io_uring (loop_uring.c), epoll where that is forbidden or too old,
+ * and a simulated one for tests. The simulated loops of one
  * struct sim share a thread, a virtual clock and a seed: descriptors are looked
  * at without waiting, whatever is ready is run in an order drawn from the
  * seed, may be put off for a while, and time jumps to the next timer when
- * nothing is ready (loop_sim.c). An io_uring back end has to fill in the same table
- * (loop_internal.h): watches are edge-triggered multishot polls there.
+ * nothing is ready (loop_sim.c). A back end fills in a table (loop_internal.h).
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -44,17 +44,34 @@ enum loop_events {
 	LOOP_HUP = 4, /* reported whether asked for or not, as is error */
 	LOOP_EDGE = 8, /* one callback a change; for eventfds that we must not
 			   read: one callback a write, and one at once when the
-			   counter is not 0 */
+			   counter is not 0. When another thread comes to run
+			   the loop, what is ready is told again */
+};
+
+/* Which back end. */
+enum loop_kind {
+	LOOP_AUTO, /* io_uring where the kernel has it and lets us, or epoll */
+	LOOP_IO_URING,
+	LOOP_EPOLL,
+	LOOP_KIND_N
 };
 
 /**
- * loop_new() - a loop on epoll
+ * loop_new() - a loop on the back end that is best here
  * @name: of its thread, at most 15 characters
  * @ret: written on success
  *
  * Return: 0; -errno
  */
 int loop_new(const char *name, struct loop **ret);
+
+/* The same on a certain back end. Return: as above; with LOOP_IO_URING also
+ * what io_uring_setup() says: -ENOSYS, -EPERM; -EOPNOTSUPP the kernel is too
+ * old */
+int loop_new_kind(const char *name, enum loop_kind kind, struct loop **ret);
+
+/* "auto", "io_uring", "epoll". Return: 0; -EINVAL */
+int loop_kind_parse(const char *text, enum loop_kind *ret);
 
 /* The loop must not be running and have no watches, timers or pollers left.
  * Takes NULL. Return: NULL. */
@@ -90,7 +107,7 @@ void loop_stop(struct loop *loop);
 bool loop_is_owner(const struct loop *loop);
 #define assert_owner(loop) assert(loop_is_owner(loop))
 
-/* The name of its back end: "epoll", "simulated". */
+/* The name of its back end: "io_uring", "epoll", "simulated". */
 const char *loop_backend(const struct loop *loop);
 
 /* Monotonic, nanoseconds, not 0; virtual in a simulated loop. As of the start

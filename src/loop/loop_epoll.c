@@ -212,7 +212,7 @@ static int open_fds(struct epoll_loop *el)
 	return 0;
 }
 
-int loop_new(const char *name, struct loop **ret)
+int loop_new_epoll(const char *name, struct loop **ret)
 {
 	struct epoll_loop *el = calloc(1, sizeof(*el));
 	int rc;

@@ -28,6 +28,10 @@
  * All but wake() are called by the owner.
  *
  * @name: for the user
+ * @looks_at_memory: wait() without a time-out makes no system call when there
+ *                   is nothing: it is called in every round
+ * @enter: optional; a thread begins to run the loop. 0; -errno
+ * @leave: optional; it has run it, and may be about to end
  * @watch_add: start watching watch->fd for watch->events. 0; -errno
  * @watch_change: watch for @events instead; the same now again when they are
  *                ready. 0; -errno
@@ -50,6 +54,9 @@
  */
 struct loop_ops {
 	const char *name;
+	bool looks_at_memory;
+	int (*enter)(struct loop *loop);
+	void (*leave)(struct loop *loop, bool is_thread_ending);
 	int (*watch_add)(struct loop *loop, struct loop_watch *watch);
 	int (*watch_change)(struct loop *loop, struct loop_watch *watch,
 			    unsigned int events);
@@ -118,6 +125,7 @@ struct loop_file {
 	int fd;
 	unsigned int n_io;
 	struct list node;
+	int place; /* io_uring only: in the ring's table; -1: none */
 };
 
 struct loop_watch {
@@ -127,11 +135,21 @@ struct loop_watch {
 	void (*fn)(void *priv, unsigned int events);
 	void *priv;
 	struct list node;
+	/* simulated and io_uring: what was told and has not run */
+	unsigned int pending;
+	struct list pending_node;
 	/* simulated only, see loop_sim.c */
 	uint64_t number;
 	uint64_t gate_ns;
-	unsigned int pending;
-	struct list pending_node;
+	/* io_uring only, see loop_uring_watch.c */
+	enum {
+		WATCH_IDLE,
+		WATCH_ONCE,
+		WATCH_MULTI
+	} poll;
+	bool is_parked;
+	bool is_cancelled;
+	struct list arm_node;
 };
 
 /* The part that back ends have in common; @loop is zeroed memory. */
@@ -195,7 +213,11 @@ int loop_pool_make(struct loop *loop); /* at first. 0; -ENOMEM */
 void loop_pool_flush(struct loop *loop); /* struct loop_ops */
 struct loop_pool *loop_pool_free(struct loop_pool *pool);
 
+/* loop_uring.c */
+int loop_new_uring(const char *name, struct loop **ret);
+
 /* loop_epoll.c */
+int loop_new_epoll(const char *name, struct loop **ret);
 
 /* epoll_ctl(); @op is EPOLL_CTL_*. Return: 0; -errno */
 int loop_epoll_ctl(int epoll_fd, int op, struct loop_watch *watch,

@@ -703,11 +703,17 @@ static void test_nothing_is_allocated_once_set_up(void **state)
 	assert_int_equal(oom_check(run_steady, &steady), 0);
 }
 
+struct set_up {
+	int fd;
+	enum loop_kind kind;
+};
+
 static int set_up_all(void *priv)
 {
+	const struct set_up *all = priv;
 	struct sim_options options = { .seed = 1 };
 	struct loop_watch *watch = NULL;
-	struct loop *loops[2] = { NULL };
+	struct loop *loops[3] = { NULL };
 	struct sim *sim = NULL;
 	struct loop_timer t;
 	int rc;
@@ -715,10 +721,11 @@ static int set_up_all(void *priv)
 	oom_begin();
 	rc = sim_new(&options, &sim);
 	rc = rc < 0 ? rc : sim_loop_new(sim, "sim", &loops[0]);
-	rc = rc < 0 ? rc : loop_new("epoll", &loops[1]);
-	for (int i = 0; i < 2 && rc == 0; i++) {
-		rc = loop_watch_new(loops[i], *(int *)priv, LOOP_IN,
-				    record_and_stop, NULL, &watch);
+	rc = rc < 0 ? rc : loop_new_kind("epoll", LOOP_EPOLL, &loops[1]);
+	rc = rc < 0 ? rc : loop_new_kind("other", all->kind, &loops[2]);
+	for (int i = 0; i < 3 && rc == 0; i++) {
+		rc = loop_watch_new(loops[i], all->fd, LOOP_IN, record_and_stop,
+				    NULL, &watch);
 		watch = loop_watch_free(watch);
 		if (rc == 0) {
 			loop_timer_init(&t, loops[i], stop_loop, loops[i]);
@@ -729,18 +736,24 @@ static int set_up_all(void *priv)
 	oom_end();
 	loop_free(loops[0]);
 	loop_free(loops[1]);
+	loop_free(loops[2]);
 	sim_free(sim);
 	return rc;
 }
 
 static void test_every_allocation_may_fail(void **state)
 {
-	int fd = new_eventfd(0);
+	struct set_up all = { new_eventfd(0), LOOP_IO_URING };
+	struct loop *loop = NULL;
+	bool has_uring = loop_new_kind("uring", LOOP_IO_URING, &loop) == 0;
 
-	/* sim, two loops, and for each a watch and a timer; the simulated one
-	 * has room for watches besides */
-	assert_int_equal(oom_check(set_up_all, &fd), 1 + 2 + 2 * 2 + 1);
-	close(fd);
+	loop_free(loop);
+	all.kind = has_uring ? LOOP_IO_URING : LOOP_EPOLL;
+	/* sim, three loops, and for each a watch and a timer; the simulated one
+	 * has room for watches besides, and so has that on io_uring */
+	assert_int_equal(oom_check(set_up_all, &all),
+			 1 + 3 + 3 * 2 + 1 + has_uring);
+	close(all.fd);
 }
 
 static const struct CMUnitTest tests[] = {

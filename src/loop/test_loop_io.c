@@ -434,7 +434,7 @@ static int make_file(void *priv)
 	struct loop *loop = NULL;
 	int rc;
 
-	assert_int_equal(loop_new("test", &loop), 0);
+	assert_int_equal(loop_new_kind("test", LOOP_EPOLL, &loop), 0);
 	oom_begin();
 	rc = loop_file_new(loop, 0, &file);
 	oom_end();
@@ -594,7 +594,8 @@ static void test_io_sim_is_done_in_any_order(void **state)
 	unsigned int n_first = 0;
 
 	for (uint64_t seed = 0; seed < 50; seed++) {
-		struct backend backend = { true, { .seed = seed } };
+		struct backend backend = { .is_simulated = true,
+					   .options.seed = seed };
 		void *sim_state = &backend;
 		struct request requests[2];
 		struct io_env e;

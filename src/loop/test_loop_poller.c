@@ -349,11 +349,11 @@ static const struct CMUnitTest tests[] = {
 	ON_ALL(test_poller_polls_for_its_time_then_sleeps),
 	ON_ALL(test_busy_poller_leaves_time_for_all_else),
 	ON_ALL(test_pollers_deleted_by_poll_or_arm_are_not_called),
-	cmocka_unit_test(test_no_kick_is_lost_while_a_poller_goes_to_sleep),
+	ON_THREADED(test_no_kick_is_lost_while_a_poller_goes_to_sleep),
 	cmocka_unit_test(test_poll_time_grows_when_it_pays),
 	cmocka_unit_test(test_poll_time_shrinks_to_0_when_it_does_not_pay),
-	cmocka_unit_test(test_poller_learns_to_catch_steady_work),
-	cmocka_unit_test(test_idle_poller_costs_nothing_after_work),
+	ON_THREADED(test_poller_learns_to_catch_steady_work),
+	ON_THREADED(test_idle_poller_costs_nothing_after_work),
 };
 
 TEST_MAIN("loop_poller")

@@ -17,8 +17,10 @@
 #include <unistd.h>
 
 #include "base/cleanup.h"
+#include "base/err.h"
 
-const struct backend on_epoll = { 0 };
+const struct backend on_epoll = { .kind = LOOP_EPOLL };
+const struct backend on_uring = { .kind = LOOP_IO_URING };
 const struct backend on_sim = {
 	.is_simulated = true,
 	.options = { .seed = 1 },
@@ -46,14 +48,21 @@ int new_eventfd(unsigned int count)
 void env_init(struct env *env, void **state)
 {
 	const struct backend *backend = *state;
+	enum loop_kind kind = backend ? backend->kind : LOOP_AUTO;
+	int rc;
 
 	*env = (struct env){ .last = '.' };
 	if (backend && backend->is_simulated) {
 		assert_int_equal(sim_new(&backend->options, &env->sim), 0);
 		assert_int_equal(sim_loop_new(env->sim, "test", &env->loop), 0);
-	} else {
-		assert_int_equal(loop_new("test", &env->loop), 0);
+		return;
 	}
+	rc = loop_new_kind("test", kind, &env->loop);
+	if (rc < 0 && kind == LOOP_IO_URING) {
+		print_message("# epoll instead: %s\n", err_text(rc));
+		rc = loop_new("test", &env->loop);
+	}
+	assert_int_equal(rc, 0);
 }
 
 void env_fini(struct env *env)

@@ -18,11 +18,12 @@
 
 /* The state of tests that are run on several back ends. */
 struct backend {
+	enum loop_kind kind; /* unless simulated; LOOP_AUTO: any */
 	bool is_simulated;
 	struct sim_options options;
 };
 
-extern const struct backend on_epoll, on_sim, on_slow_sim;
+extern const struct backend on_epoll, on_uring, on_sim, on_slow_sim;
 
 /* In a table of tests: one test on one back end, or on all. */
 #define ON(backend, test)                                          \
@@ -31,17 +32,19 @@ extern const struct backend on_epoll, on_sim, on_slow_sim;
 		.name = #test "[" #backend "]", .test_func = test, \
 		.initial_state = (void *)&(backend),               \
 	}
-#define ON_ALL(test) ON(on_epoll, test), ON(on_sim, test), ON(on_slow_sim, test)
+#define ON_THREADED(test) ON(on_epoll, test), ON(on_uring, test)
+#define ON_ALL(test)	  ON_THREADED(test), ON(on_sim, test), ON(on_slow_sim, test)
 
 /* A loop on the back end under test, and a trace of what ran in it. */
 struct env {
-	struct sim *sim; /* NULL: epoll */
+	struct sim *sim; /* NULL: runs in a thread */
 	struct loop *loop;
 	char trace[256];
 	size_t len;
 	char last; /* the letter that ends the test */
 };
 
+/* Where io_uring is forbidden, the test runs on epoll. */
 void env_init(struct env *env, void **state);
 void env_fini(struct env *env);
 void add_letter(struct env *env, char letter);

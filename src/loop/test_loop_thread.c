@@ -401,14 +401,14 @@ static void get_sigmask(void *priv)
 
 static void test_thread_takes_no_signals_but_its_faults(void **state)
 {
-	struct loop *loop;
+	struct env env;
 	sigset_t mask;
 
-	assert_int_equal(loop_new("signals", &loop), 0);
-	assert_int_equal(loop_start(loop), 0);
-	loop_call_wait(loop, get_sigmask, &mask);
-	loop_stop(loop);
-	loop_free(loop);
+	env_init(&env, state);
+	assert_int_equal(loop_start(env.loop), 0);
+	loop_call_wait(env.loop, get_sigmask, &mask);
+	loop_stop(env.loop);
+	env_fini(&env);
 	assert_true(sigismember(&mask, SIGTERM));
 	assert_true(sigismember(&mask, SIGUSR1));
 	assert_false(sigismember(&mask, SIGBUS));
@@ -418,20 +418,20 @@ static void test_thread_takes_no_signals_but_its_faults(void **state)
 }
 
 static const struct CMUnitTest tests[] = {
-	cmocka_unit_test(test_thread_takes_no_signals_but_its_faults),
-	ON(on_epoll, test_two_loops_that_wait_for_each_other_abort),
+	ON_THREADED(test_thread_takes_no_signals_but_its_faults),
+	ON_THREADED(test_two_loops_that_wait_for_each_other_abort),
 	ON(on_sim, test_two_loops_that_wait_for_each_other_abort),
-	cmocka_unit_test(test_edge_watch_fires_after_the_last_write),
-	cmocka_unit_test(test_calls_of_many_threads_keep_each_ones_order),
-	cmocka_unit_test(test_call_wait_runs_in_the_owner),
-	cmocka_unit_test(test_call_wait_of_the_owner_runs_at_once),
-	cmocka_unit_test(test_call_until_ends_when_the_owner_says_so),
-	cmocka_unit_test(test_call_until_of_a_started_loop_within_itself),
-	ON(on_epoll, test_call_until_in_a_poller_aborts),
+	ON_THREADED(test_edge_watch_fires_after_the_last_write),
+	ON_THREADED(test_calls_of_many_threads_keep_each_ones_order),
+	ON_THREADED(test_call_wait_runs_in_the_owner),
+	ON_THREADED(test_call_wait_of_the_owner_runs_at_once),
+	ON_THREADED(test_call_until_ends_when_the_owner_says_so),
+	ON_THREADED(test_call_until_of_a_started_loop_within_itself),
+	ON_THREADED(test_call_until_in_a_poller_aborts),
 	ON(on_sim, test_call_until_in_a_poller_aborts),
-	cmocka_unit_test(test_stop_before_run_ends_the_run_at_once),
-	cmocka_unit_test(test_run_is_stopped_by_another_thread),
-	cmocka_unit_test(test_idle_loop_sleeps),
+	ON_THREADED(test_stop_before_run_ends_the_run_at_once),
+	ON_THREADED(test_run_is_stopped_by_another_thread),
+	ON_THREADED(test_idle_loop_sleeps),
 };
 
 TEST_MAIN("loop_thread")

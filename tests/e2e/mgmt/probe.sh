@@ -9,9 +9,9 @@
 
 status_is 0 "$vdpakit" probe
 is 'the keys' "$(printf '%s\n' "$out" | cut -d = -f 1 | xargs)" \
-	'vdpakit kernel cpus uid open_files_max daemon preload loop kernel_vdpa kernel_vhost_vdpa kernel_vduse netlink fuse cuse tun kvm io_uring userfaultfd memfd hugepages_free map_files yama_scope child_memory child_fds'
+	'vdpakit kernel cpus uid open_files_max daemon preload loop loop_io_uring loop_epoll kernel_vdpa kernel_vhost_vdpa kernel_vduse netlink fuse cuse tun kvm io_uring userfaultfd memfd hugepages_free map_files yama_scope child_memory child_fds'
 if printf '%s\n' "$out" | grep -vE \
-	'^[a-z_]+=(yes|no \(.+\)|none|epoll|[0-9][^ ]*)$'; then
+	'^[a-z_]+=(yes|no \(.+\)|none|epoll|io_uring|[0-9][^ ]*)$'; then
 	die 'a value of another kind'
 fi
 value()
@@ -21,6 +21,11 @@ value()
 is 'preload' "$(value preload)" yes
 is 'daemon' "$(value daemon)" yes
 is 'memfd' "$(value memfd)" yes
+is 'loop_epoll' "$(value loop_epoll)" yes
+case $(value loop_io_uring) in
+yes) is 'loop' "$(value loop)" io_uring ;;
+*) is 'loop' "$(value loop)" epoll ;;
+esac
 is 'cpus' "$(value cpus)" "$(nproc)"
 is 'uid' "$(value uid)" "$(id -u)"
 if [ ! -e /dev/vduse/control ]; then
