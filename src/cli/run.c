@@ -45,6 +45,7 @@
 #include "cli/client.h"
 #include "cli/find.h"
 #include "cli/rundir.h"
+#include "loop/loop.h"
 #include "mgmt/devspec.h"
 
 #define DEVS_MAX	   256
@@ -60,6 +61,7 @@ struct run {
 	unsigned int n_devs;
 	const char *level;
 	const char *workers;
+	const char *loop;
 	bool wants_help;
 	/* what was started */
 	struct rundir dir;
@@ -105,6 +107,14 @@ static int set_workers(void *priv, const char *value)
 	return 0;
 }
 
+static int set_loop(void *priv, const char *value)
+{
+	enum loop_kind kind;
+
+	((struct run *)priv)->loop = value;
+	return err_context(loop_kind_parse(value, &kind), "--loop");
+}
+
 static int set_help(void *priv, const char *value)
 {
 	((struct run *)priv)->wants_help = true;
@@ -118,6 +128,8 @@ static const struct arg_option options[] = {
 	  set_dev },
 	{ "workers", 'w', "N", "threads for virtqueues (CPUs, at most 4)",
 	  set_workers },
+	{ "loop", 0, "KIND",
+	  "the daemon waits by auto (default), io_uring or epoll", set_loop },
 	{ "log", 'l', "LEVEL",
 	  "of the daemon: err, warn (default), info, debug", set_log },
 	{ "help", 'h', NULL, "print this", set_help },
@@ -155,6 +167,10 @@ static void exec_daemon(const struct run *run, int sock)
 	if (run->workers) {
 		argv[n++] = "--workers";
 		argv[n++] = run->workers;
+	}
+	if (run->loop) {
+		argv[n++] = "--loop";
+		argv[n++] = run->loop;
 	}
 	argv[n] = NULL;
 	/* The terminal's signals are not for it. Fails for leaders only. */

@@ -165,6 +165,7 @@ static int make_instance(struct host *host)
 {
 	struct vdpakit_options options = {
 		.n_workers = host->options.n_workers,
+		.loop = host->options.loop,
 	};
 	int r = vdpakit_new(&options, &host->kit);
 
@@ -355,8 +356,9 @@ int host_run(struct host *host)
 	static const char ready[] = "READY\n";
 	int r;
 
-	log_info(HOST_TAG, "ready: version %s, %u workers, %u devices",
-		 VDPAKIT_VERSION, vdpakit_n_workers(host->kit), host->n_devs);
+	log_info(HOST_TAG, "ready: version %s, %u workers on %s, %u devices",
+		 VDPAKIT_VERSION, vdpakit_n_workers(host->kit),
+		 loop_backend(host->control), host->n_devs);
 	log_if(notify("READY=1\nSTATUS=%u devices at start", host->n_devs));
 	if (is_private(host) && send(host->options.private_fd, ready,
 				     sizeof(ready) - 1, MSG_NOSIGNAL) < 0) {

@@ -22,6 +22,7 @@
 #define DAEMON_HOST_H
 
 #include "base/util.h"
+#include "loop/loop.h"
 
 #define HOST_TAG "vdpakitd"
 
@@ -32,6 +33,7 @@ struct host_options {
 	const char *rpc_path;
 	const char *preload_path;
 	unsigned int n_workers;
+	enum loop_kind loop;
 	int private_fd;
 };
 

@@ -88,6 +88,13 @@ static int set_workers(void *priv, const char *value)
 	return r;
 }
 
+static int set_loop(void *priv, const char *value)
+{
+	struct settings *s = priv;
+
+	return err_context(loop_kind_parse(value, &s->host.loop), "--loop");
+}
+
 static int set_log(void *priv, const char *value)
 {
 	struct settings *s = priv;
@@ -128,6 +135,8 @@ static const struct arg_option options[] = {
 	  set_dev },
 	{ "workers", 'w', "N", "threads for virtqueues (CPUs, at most 4)",
 	  set_workers },
+	{ "loop", 0, "KIND", "wait by auto (default), io_uring or epoll",
+	  set_loop },
 	{ "log", 'l', "LEVEL", "err, warn, info (default) or debug", set_log },
 	{ "private", 0, "FD", "end when the other end of this socket does",
 	  set_private },

@@ -39,7 +39,8 @@ static unsigned int default_n_workers(void)
 	return (unsigned int)min_of(n, WORKERS_DEFAULT_MAX);
 }
 
-static int make_workers(struct vdpakit *kit, unsigned int n)
+static int make_workers(struct vdpakit *kit, unsigned int n,
+			enum loop_kind kind)
 {
 	char name[16];
 	int r = 0;
@@ -48,7 +49,7 @@ static int make_workers(struct vdpakit *kit, unsigned int n)
 	while (r == 0 && kit->n_workers < n) {
 		(void)snprintf(name, sizeof(name), "worker%u",
 			       kit->n_workers % 100);
-		r = loop_new(name, &kit->workers[kit->n_workers]);
+		r = loop_new_kind(name, kind, &kit->workers[kit->n_workers]);
 		if (r == 0) {
 			r = loop_start(kit->workers[kit->n_workers++]);
 		}
@@ -69,13 +70,14 @@ static int take_loops(struct vdpakit *kit,
 	kit->control = options->control;
 	if (!kit->control) {
 		kit->owns_control = true;
-		r = loop_new("control", &kit->control);
+		r = loop_new_kind("control", options->loop, &kit->control);
 	}
 	if (r < 0) {
 		return err_context(r, "control loop");
 	}
 	if (!options->workers) {
-		return make_workers(kit, n > 0 ? n : default_n_workers());
+		return make_workers(kit, n > 0 ? n : default_n_workers(),
+				    options->loop);
 	}
 	for (unsigned int i = 0; i < n; i++) {
 		kit->workers[i] = options->workers[i];

@@ -36,11 +36,13 @@ struct vdpakit;
  * @control: borrowed; NULL: one of its own, which the user runs
  * @workers, @n_workers: borrowed. With @workers NULL: that many of its own,
  *                       running; 0: as many as there are CPUs, at most 4
+ * @loop: back end of its own loops
  */
 struct vdpakit_options {
 	struct loop *control;
 	struct loop *const *workers;
 	unsigned int n_workers;
+	enum loop_kind loop;
 };
 
 /**

@@ -48,6 +48,27 @@ for signal in INT HUP; do
 	wait "$client" 2>/dev/null || true
 done
 
+# The loops are what was asked for, or what is best here.
+best=$("$vdpakit" probe | sed -n 's/^loop=//p')
+for kind in auto epoll io_uring; do
+	if [ "$kind" = io_uring ] && [ "$best" != io_uring ]; then
+		status_is 1 "$vdpakitd" --socket "$rpc" --preload "$preload" \
+			--loop io_uring
+		has 'without io_uring' "$err" 'cannot set up io_uring'
+		continue
+	fi
+	start_daemon --loop "$kind" --dev 'b0 vdpasim_blk'
+	is "--loop $kind" "$("$vdpakit" -j status | jq -r .status.loop)" \
+		"${kind/auto/$best}"
+	has "--loop $kind" "$(LD_PRELOAD=$shim VDPAKIT_SOCKET=$preload \
+		stat -L -c %F /dev/vhost-vdpa-0)" 'character special file'
+	stop_daemon
+	is "vdpakit run --loop $kind" "$("$vdpakit" run --loop "$kind" -- \
+		"$vdpakit" -j status | jq -r .status.loop)" "${kind/auto/$best}"
+done
+status_is 125 "$vdpakit" run --loop kqueue -- true
+has 'run --loop kqueue' "$err" "'kqueue' is not auto, io_uring or epoll"
+
 # A dead one's sockets are replaced.
 start_daemon
 kill -9 "$daemon_pid"
@@ -74,6 +95,7 @@ there is no option --foo|--foo
 --log: 'loud' is not|--log loud
 --workers: 'x' is not a number|--workers x
 --workers: at least 1 is needed|--workers 0
+--loop: 'kqueue' is not auto, io_uring or epoll|--loop kqueue
 --workers: 65 is above the limit of 64|--workers 65
 --private: 77 is no open descriptor|--private 77
 --private: 1 is no open descriptor above 2|--private 1
@@ -88,7 +110,7 @@ status_is 1 "$vdpakitd" --socket "$(printf '/x%.0s' {1..60})" \
 has 'a long path' "$err" 'longer than the 107 bytes'
 
 status_is 0 "$vdpakitd" --help
-for option in socket preload dev workers log private foreground version help; do
+for option in socket preload dev workers loop log private foreground version help; do
 	has '--help' "$out" "--$option"
 done
 status_is 0 "$vdpakitd" --version
