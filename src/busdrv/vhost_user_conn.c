@@ -55,6 +55,7 @@ static void end_session(struct vhost_user *vu)
 	vu->out.reply_fd = close_fd(vu->out.reply_fd);
 	vu->n_out = 0;
 	vhost_user_reset(vu);
+	vhost_user_log_drop(vu);
 	vhost_user_rings_drop(vu);
 	vhost_user_mem_drop(vu);
 	vu->features = 0;

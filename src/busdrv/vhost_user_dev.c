@@ -33,6 +33,9 @@ static uint64_t offered_features(const struct vhost_user *vu)
 	/* A front end that accepts whatever is offered would have us wait for
 	 * translations that it does not know how to send. */
 	features &= ~BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
+	if (vu->vdev->ops->set_vq_log) {
+		features |= BIT_ULL(VHOST_USER_LOG_ALL_BIT);
+	}
 	return features | BIT_ULL(VHOST_USER_F_PROTOCOL_FEATURES);
 }
 
@@ -43,6 +46,9 @@ uint64_t vhost_user_offer(const struct vhost_user *vu)
 
 	if (vdpa_get_config_size(vu->vdev) > 0) {
 		offer |= F(CONFIG);
+	}
+	if (vu->vdev->ops->set_vq_log) {
+		offer |= F(LOG_SHMFD);
 	}
 	return offer;
 }
@@ -159,6 +165,9 @@ int vhost_user_set_features(struct vhost_user *vu, struct vhost_user_msg *msg)
 	}
 	if (r == 0) {
 		r = vhost_user_mem_update(vu);
+	}
+	if (r == 0) {
+		r = vhost_user_log_update(vu, vu->mem, NULL);
 	}
 	if (r == 0 && !has_bit(features, VHOST_USER_F_PROTOCOL_FEATURES)) {
 		vhost_user_enable_all(vu, true);

@@ -16,6 +16,7 @@
  *   vhost_user_dev.c    features, status, config space, reset
  *   vhost_user_mem.c    the memory table
  *   vhost_user_vring.c  rings: the shadow, start and stop
+ *   vhost_user_log.c    the dirty log
  *
  * Addresses. Without VIRTIO_F_ACCESS_PLATFORM what stands in rings is
  * guest-physical: the memory table is mapped there, in address space 0 of the
@@ -52,6 +53,7 @@
 /* How often a ring is looked at whose driver does not kick. */
 #define VHOST_USER_POLL_NS (1 * 1000000ULL)
 
+struct mem_log;
 struct vhost_user;
 
 /**
@@ -147,6 +149,8 @@ struct vhost_user {
 	struct vhost_user_mem *mem; /* NULL: none yet */
 	bool is_mapped; /* guest-physical, in the device's address space */
 	struct loop_timer poll;
+	struct region *log_bitmap; /* NULL: none */
+	struct mem_log *log; /* while it is marked in; NULL: not */
 
 	/* counters, since bind */
 	uint64_t n_sessions;
@@ -254,6 +258,30 @@ int vhost_user_get_max_mem_slots(struct vhost_user *vu,
 				 struct vhost_user_msg *msg);
 int vhost_user_add_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg);
 int vhost_user_rem_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg);
+
+/* Maps @size bytes of a file at @mmap_offset. Return: 0; -EINVAL; -errno */
+int vhost_user_map_file(const struct vhost_user_region *r, int fd,
+			struct region **ret);
+
+/* ---- vhost_user_log.c ---- */
+
+/**
+ * vhost_user_log_update() - mark what is written, or not, as was agreed on
+ * @vu: features and bitmap as they are now
+ * @mem: the table
+ * @also: NULL, or another table whose memory may still be written
+ *
+ * Return: 0; -ENOMEM (nothing is changed); what the device said
+ */
+int vhost_user_log_update(struct vhost_user *vu,
+			  const struct vhost_user_mem *mem,
+			  const struct vhost_user_mem *also);
+/* The ring's addresses may be others. */
+int vhost_user_log_ring(struct vhost_user_ring *ring);
+void vhost_user_log_drop(struct vhost_user *vu);
+
+int vhost_user_set_log_base(struct vhost_user *vu, struct vhost_user_msg *msg);
+int vhost_user_set_log_fd(struct vhost_user *vu, struct vhost_user_msg *msg);
 
 /* ---- vhost_user_vring.c ---- */
 

@@ -43,15 +43,12 @@ static int check_region(const struct vhost_user_mem *mem,
 			const struct vhost_user_region *r)
 {
 	if (r->size == 0 || r->guest_addr > UINT64_MAX - (r->size - 1) ||
-	    r->user_addr > UINT64_MAX - (r->size - 1) ||
-	    r->mmap_offset > INT64_MAX || r->size > INT64_MAX) {
+	    r->user_addr > UINT64_MAX - (r->size - 1)) {
 		return err(-EINVAL,
-			   "a region of 0x%llx bytes at 0x%llx, "
-			   "0x%llx, 0x%llx",
+			   "a region of 0x%llx bytes at 0x%llx, 0x%llx",
 			   (unsigned long long)r->size,
 			   (unsigned long long)r->guest_addr,
-			   (unsigned long long)r->user_addr,
-			   (unsigned long long)r->mmap_offset);
+			   (unsigned long long)r->user_addr);
 	}
 	for (unsigned int i = 0; i < mem->n; i++) {
 		const struct vhost_user_region *o = &mem->slots[i].r;
@@ -78,15 +75,31 @@ static int check_file(const struct vhost_user_region *r, int fd,
 	if (ret < 0) {
 		return ret;
 	}
+	if (r->size == 0 || r->mmap_offset > INT64_MAX || r->size > INT64_MAX) {
+		return err(-EINVAL, "0x%llx bytes of a file at 0x%llx",
+			   (unsigned long long)r->size,
+			   (unsigned long long)r->mmap_offset);
+	}
 	if (fstat(fd, ret_st) < 0) {
-		return err(-errno, "a region's file: %s", strerror(errno));
+		return err(-errno, "a file: %s", strerror(errno));
 	}
 	if (S_ISREG(ret_st->st_mode) &&
 	    !range_fits(r->mmap_offset, r->size, (uint64_t)ret_st->st_size)) {
-		return err(-EINVAL, "a region's file has only %llu bytes",
+		return err(-EINVAL, "a file has only %llu bytes",
 			   (unsigned long long)ret_st->st_size);
 	}
 	return 0;
+}
+
+int vhost_user_map_file(const struct vhost_user_region *r, int fd,
+			struct region **ret)
+{
+	struct stat st;
+	int ret_check = check_file(r, fd, &st);
+
+	return ret_check < 0 ? ret_check
+			     : region_new_mapped(fd, r->mmap_offset, r->size,
+						 MEM_PERM_RW, ret);
 }
 
 static const struct vhost_user_slot *
@@ -219,18 +232,24 @@ static int publish(struct vhost_user *vu, const struct vhost_user_mem *mem,
 static int replace(struct vhost_user *vu, struct vhost_user_mem *take_mem)
 {
 	struct vhost_user_mem *old = vu->mem;
-	int r = 0;
+	int r;
 
+	r = vhost_user_log_update(vu, take_mem, old);
+	if (r < 0) {
+		mem_free(take_mem);
+		return r;
+	}
 	vhost_user_rings_hold(vu, take_mem);
 	if (!vhost_user_has_iommu(vu)) {
 		r = publish(vu, take_mem, vu->is_mapped ? old : NULL);
 		vu->is_mapped = true;
 	}
 	vu->mem = take_mem;
-	mem_free(old);
 	if (r == 0) {
 		vhost_user_rings_update(vu);
+		r = vhost_user_log_update(vu, vu->mem, NULL);
 	}
+	mem_free(old);
 	return r;
 }
 

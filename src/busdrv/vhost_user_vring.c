@@ -378,7 +378,8 @@ int vhost_user_set_vring_addr(struct vhost_user *vu, struct vhost_user_msg *msg)
 	     memcmp(&areas, &ring->areas, sizeof(areas)) != 0)) {
 		stop_ring(ring);
 	}
-	return update_ring(ring);
+	r = vhost_user_log_ring(ring);
+	return r < 0 ? r : update_ring(ring);
 }
 
 int vhost_user_set_vring_base(struct vhost_user *vu, struct vhost_user_msg *msg)
