@@ -480,7 +480,8 @@ struct called {
 	struct vclient *c;
 	unsigned int n_calls;
 	int n_sent; /* used on the transmit queue by then */
-	sem_t done;
+	sem_t sent; /* hands the driver's half over */
+	sem_t done; /* and back */
 };
 
 static void on_rx_call(void *priv)
@@ -489,6 +490,7 @@ static void on_rx_call(void *priv)
 	struct vq_used used;
 
 	if (called->n_calls++ == 0) {
+		assert_int_equal(sem_wait(&called->sent), 0);
 		called->n_sent = vq_driver_get(called->c->q[1].drv, &used, 1);
 		sem_post(&called->done);
 	}
@@ -502,18 +504,21 @@ static void test_all_queues_are_published_before_the_first_call(void **state)
 	char *buf = vclient_alloc(fx->c, HDR + 60, 64);
 	struct vq_sg sg = { vclient_iova(fx->c, buf), HDR + 60 };
 
+	sem_init(&called.sent, 0, 0);
 	sem_init(&called.done, 0, 0);
 	vdpa_set_vq_cb(vdpa_device_find(fx->w->bus, "n0"), 0, &cb);
 	post_rx(fx->c, 256);
 	memset(buf, 0xff, HDR + 60);
 	vclient_add(fx->c, 1, &sg, 1, 0, buf);
 	assert_true(vq_driver_publish(fx->c->q[1].drv));
+	sem_post(&called.sent);
 	vclient_kick(fx->c, 1);
 	assert_int_equal(sem_wait(&called.done), 0);
 	assert_int_equal(called.n_sent, 1);
 	/* the callback goes away before what it points to */
 	vclient_reset(fx->c);
 	assert_int_equal(called.n_calls, 1);
+	sem_destroy(&called.sent);
 	sem_destroy(&called.done);
 }
 
