@@ -239,6 +239,9 @@ void pump_init(struct soft_vq *q)
 
 void pump_start(struct soft_vq *q)
 {
+	const struct soft_class *class = q->dev->class;
+
+	q->is_passive = class->is_passive && class->is_passive(q->dev, q->idx);
 	q->is_stopping = false;
 	q->is_missing = false;
 	q->n_in_flight = 0;

@@ -79,7 +79,8 @@ struct soft_dev;
  * @budget: optional: how many chains may be taken from the queue now, 0: none.
  *          soft_wake() makes it be asked again. Owner worker
  * @is_passive: optional: this queue only holds buffers that bursts of another
- *              one take with soft_fetch(): kicks mean nothing
+ *              one take with soft_fetch(): kicks mean nothing. Asked when
+ *              the queue starts
  * @get_config, @set_config: bytes of the config space; checked range. Run on
  *                           the owner of queue 0
  * @emit_stats: optional: counters of one queue; -EINVAL it has none
@@ -121,7 +122,6 @@ struct soft_vq {
 	/* set at creation */
 	struct soft_dev *dev;
 	uint16_t idx;
-	bool is_passive;
 	struct loop *worker;
 	struct soft_vq *leader; /* of those that one burst may complete */
 	struct soft_vq *next; /* with the same leader, which is the first */
@@ -142,6 +142,7 @@ struct soft_vq {
 	struct vdpa_gate gate;
 	struct vdpa_miss miss;
 	uint32_t asid; /* where a miss is */
+	bool is_passive; /* what the class said at the start */
 	bool is_held; /* behind the gate: a kick will come */
 	bool is_missing; /* something is not mapped: a map will come */
 	bool is_dirty; /* completed something since the last publish */
