@@ -21,6 +21,7 @@
 #include "busdrv/vhost_vdpa.h"
 #include "dev/blk/blk.h"
 #include "dev/blk/vdpasim_blk.h"
+#include "dev/net/net.h"
 #include "dev/net/vdpasim_net.h"
 #include "lib/test.h"
 #include "loop/loop.h"
@@ -65,6 +66,7 @@ struct vworld *vworld_new(struct sim *sim, unsigned int n_workers)
 	assert_int_equal(vdpasim_net_register(w->bus, &w->net), 0);
 	assert_int_equal(vdpasim_blk_register(w->bus, &w->blk), 0);
 	assert_int_equal(blk_register(w->bus, &w->disk), 0);
+	assert_int_equal(net_register(w->bus, &w->nic), 0);
 	return w;
 }
 
@@ -74,6 +76,7 @@ void vworld_free(struct vworld *w)
 	vdpasim_net_unregister(w->net);
 	vdpasim_blk_unregister(w->blk);
 	blk_unregister(w->disk);
+	net_unregister(w->nic);
 	cdev_local_free(w->local);
 	cdev_free(w->cdev);
 	vdpa_bus_free(w->bus);

@@ -22,7 +22,7 @@
 
 #define VCLIENT_IOVA	   0x100000
 #define VCLIENT_MEM_BYTES  (8U << 20)
-#define VCLIENT_QUEUES_MAX 8
+#define VCLIENT_QUEUES_MAX 16
 
 struct vworld {
 	struct loop *control;
@@ -32,7 +32,7 @@ struct vworld {
 	struct vdpa_bus *bus;
 	struct cdev *cdev;
 	struct cdev_local *local;
-	struct vdpa_mgmtdev *net, *blk, *disk;
+	struct vdpa_mgmtdev *net, *blk, *disk, *nic;
 	struct vdpa_driver *vhost_vdpa;
 };
 

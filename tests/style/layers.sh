@@ -33,7 +33,7 @@ allowed src/bus/a.c vq/vq.h
 allowed src/bus/a.c bus/bus.h
 allowed src/dev/net/a.c base/err.h
 allowed src/dev/net/a.c soft/soft.h
-allowed src/dev/net/a.c dev/net/net.h
+allowed src/dev/net/a.c dev/net/class.h
 allowed src/dev/remote/a.c uapi/vduse.h
 allowed src/busdrv/virtio_vdpa/a.c virtio/virtio.h
 allowed src/bus/test_a.c lib/test.h
@@ -44,8 +44,8 @@ forbidden src/mem/a.c loop/loop.h
 forbidden src/vq/a.c cdev/cdev.h
 forbidden src/dev/net/a.c vq/vq.h
 forbidden src/dev/net/a.c filter/pcap.h
-forbidden src/busdrv/a.c dev/net/net.h
-forbidden src/busdrv/test_a.c dev/net/net.h
+forbidden src/busdrv/a.c dev/net/class.h
+forbidden src/busdrv/test_a.c dev/net/class.h
 forbidden src/shim/a.c mem/iotlb.h
 forbidden src/shim/test_a.c cdev/cdev.h
 forbidden src/bus/a.c lib/test.h

@@ -4,8 +4,9 @@
  *
  * Theory of operation
  *
- * A frame that is sent comes back on the receive queue when it is addressed to
- * the device (its MAC, multicast, broadcast); others are counted as dropped.
+ * A frame that is sent comes back on the receive queue of its pair when it is
+ * addressed to the device (its MAC, multicast, broadcast) and the pair is
+ * active; others are counted as dropped.
  * Nothing waits for receive buffers: a frame that finds none is an overrun, as
  * on a wire. Frames come back with a clean header: no offload is offered, so
  * whatever the sender's header says means nothing. With MRG_RXBUF a frame is
@@ -24,12 +25,12 @@
  *
  * Copyright (c) 2026, the vdpakit authors
  */
-#include "dev/net/loopback.h"
-
 #include <assert.h>
 #include <endian.h>
 #include <errno.h>
 #include <string.h>
+
+#include "dev/net/class.h"
 
 /* Receive chains that one frame may take. */
 #define FRAME_CHAINS_MAX 32
@@ -47,6 +48,9 @@ struct receive {
 
 struct burst {
 	struct net_dev *net;
+	uint16_t rx_idx;
+	bool is_active;
+	uint8_t mac[6]; /* as it was when the burst began */
 	struct receive rx;
 	struct net_counters count; /* added to the device's at the end */
 };
@@ -62,8 +66,7 @@ static uint32_t frame_bytes(const struct vq_chain *tx)
 	return tx->readable_bytes - (uint32_t)NET_HDR_BYTES;
 }
 
-static enum verdict look_at(const struct net_dev *net,
-			    const struct vq_chain *tx)
+static enum verdict look_at(const struct burst *b, const struct vq_chain *tx)
 {
 	const uint8_t *dst;
 	uint8_t copy[6];
@@ -80,7 +83,8 @@ static enum verdict look_at(const struct net_dev *net,
 		(void)vq_chain_read(tx, NET_HDR_BYTES, copy, sizeof(copy));
 		dst = copy;
 	}
-	return net_accepts(net, dst) ? FRAME_TAKEN : FRAME_NOT_OURS;
+	return b->is_active && net_accepts(b->mac, dst) ? FRAME_TAKEN
+							: FRAME_NOT_OURS;
 }
 
 /* ---- receive chains ---- */
@@ -90,7 +94,7 @@ static void receive_flush(struct burst *b)
 {
 	struct receive *rx = &b->rx;
 
-	soft_complete_all(&b->net->soft, NET_VQ_RX, rx->chains, rx->written,
+	soft_complete_all(&b->net->soft, b->rx_idx, rx->chains, rx->written,
 			  rx->n_done);
 	rx->n -= rx->n_done;
 	memmove(rx->chains, rx->chains + rx->n_done,
@@ -107,7 +111,7 @@ static bool receive_fetch(struct burst *b)
 	receive_flush(b);
 	assert(rx->n < FRAME_CHAINS_MAX);
 	assert(rx->n_frames <= SOFT_BURST);
-	n = soft_fetch(&b->net->soft, NET_VQ_RX, rx->chains + rx->n,
+	n = soft_fetch(&b->net->soft, b->rx_idx, rx->chains + rx->n,
 		       rx->n_frames);
 	rx->n += n;
 	return n > 0;
@@ -257,7 +261,7 @@ static unsigned int sort_out(struct burst *b, struct vq_chain **chains,
 	uint64_t n_bytes = 0;
 
 	for (unsigned int i = 0; i < n; i++) {
-		enum verdict verdict = look_at(b->net, chains[i]);
+		enum verdict verdict = look_at(b, chains[i]);
 
 		if (verdict == FRAME_BAD) {
 			continue;
@@ -275,8 +279,8 @@ static unsigned int sort_out(struct burst *b, struct vq_chain **chains,
 	return n_taken;
 }
 
-void net_loopback_submit(struct net_dev *net, struct vq_chain **chains,
-			 unsigned int n)
+static void loopback_submit(struct net_dev *net, uint16_t pair,
+			    struct vq_chain **chains, unsigned int n)
 {
 	struct vq_chain *taken[SOFT_BURST];
 	unsigned int n_taken;
@@ -284,6 +288,9 @@ void net_loopback_submit(struct net_dev *net, struct vq_chain **chains,
 
 	assert(n <= SOFT_BURST);
 	b.net = net;
+	b.rx_idx = net_rx_idx(pair);
+	b.is_active = net_is_active(net, pair);
+	net_get_mac(net, b.mac);
 	b.rx.n = 0;
 	b.rx.n_done = 0;
 	memset(&b.count, 0, sizeof(b.count));
@@ -291,15 +298,30 @@ void net_loopback_submit(struct net_dev *net, struct vq_chain **chains,
 	if (n_taken > 0) {
 		loop_back_all(&b, taken, n_taken);
 		receive_flush(&b);
-		soft_unfetch(&net->soft, NET_VQ_RX, b.rx.n);
+		soft_unfetch(&net->soft, b.rx_idx, b.rx.n);
 	}
-	soft_complete_all(&net->soft, NET_VQ_TX, chains, NULL, n);
-	net_count_all(net, &b.count);
+	soft_complete_all(&net->soft, net_tx_idx(pair), chains, NULL, n);
+	net_count_all(net, pair, &b.count);
 }
 
-int net_loopback_announce(struct soft_dev *dev, const uint8_t mac[6])
+/* Frames wait until there is a receive queue at all. */
+static unsigned int loopback_budget(struct net_dev *net, uint16_t pair)
+{
+	return soft_is_running(&net->soft, net_rx_idx(pair)) ? SOFT_BURST : 0;
+}
+
+/* Nobody is on this network but the driver: there is no one to tell, and no one
+ * who could send to an old place. It is counted. */
+static int loopback_announce(struct net_dev *net, const uint8_t mac[6])
 {
 	(void)mac;
-	net_count(&net_dev_of(dev)->counters.tx_announces, 1);
+	net_count(&net->pairs[0].counters.tx_announces, 1);
 	return 0;
 }
+
+const struct net_backend net_backend_loopback = {
+	.name = "loopback",
+	.submit = loopback_submit,
+	.budget = loopback_budget,
+	.announce = loopback_announce,
+};

@@ -51,6 +51,8 @@ dev add: At least one pair of VQs is required|dev add name n1 mgmtdev vdpasim_ne
 dev add: device_features: 'xyz'|dev add name n1 mgmtdev vdpasim_net device_features xyz
 dev add: Missing features 0x20 for provided attributes|dev add name n1 mgmtdev vdpasim_net mac 52:54:00:00:00:01 device_features 8
 dev add: vdpasim_net takes no 'colour'|dev add name n1 mgmtdev vdpasim_net colour blue
+dev add: max_vqp: 17 is not in 1 to 16|dev add name b1 mgmtdev net backend loopback max_vqp 17
+dev add: backend loopback is needed|dev add name b1 mgmtdev net
 dev add: Some provided attributes are not supported: 0x400|dev add name b1 mgmtdev vdpasim_blk mac 52:54:00:00:00:01
 dev del: a word is missing: del DEV|dev del
 dev del: device not found|dev del n1

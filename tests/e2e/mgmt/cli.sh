@@ -33,6 +33,14 @@ is 'both' "$(vdpakit -j dev show | jq -c '.dev | keys')" '["b0","n0"]'
 vdpakit dev add name n1 mgmtdev vdpasim_net mtu 9000 device_features 320830028
 has 'mtu' "$(vdpakit dev config show n1)" 'mtu 9000'
 
+# Several pairs of queues: wherever the kernel's tool shows them.
+vdpakit dev add name n2 mgmtdev net backend loopback max_vqp 4
+has 'pairs' "$(vdpakit dev config show n2)" 'max_vq_pairs 4 mtu 1500'
+is 'pairs -j' "$(vdpakit -j dev config show n2 |
+	jq .config.n2.max_vq_pairs)" 4
+is 'queues' "$(vdpakit -j dev show n2 | jq .dev.n2.max_vqs)" 9
+vdpakit dev del n2
+
 is 'mgmtdev' "$(vdpakit -j mgmtdev show vdpasim_net |
 	jq -c '.mgmtdev.vdpasim_net | .supported_classes, .max_supported_vqs')" \
 	"$(printf '["net"]\n3')"

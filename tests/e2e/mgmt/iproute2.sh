@@ -44,6 +44,14 @@ vdpa dev add name n1 mgmtdev vdpasim_net mac 52:54:00:00:00:09 mtu 9000
 has 'added' "$(vdpakit dev config show n1)" 'mac 52:54:00:00:00:09 link up link_announce false mtu 9000'
 same dev config show n1
 
+# Several pairs of queues.
+vdpakit dev add name n3 mgmtdev net backend loopback max_vqp 4
+has 'pairs' "$(vdpa dev config show n3)" 'max_vq_pairs 4 mtu 1500'
+same dev show n3
+same dev config show n3
+same mgmtdev show net
+vdpakit dev del n3
+
 # Statement 66, where the tool has the words for it.
 refused 'vdpa: there is a device n1 already' 'File exists' \
 	dev add name n1 mgmtdev vdpasim_net
