@@ -130,6 +130,7 @@ struct soft_vq {
 	uint32_t num;
 	uint64_t desc_area, driver_area, device_area;
 	struct vdpa_vq_state state;
+	struct vdpa_inflight inflight; /* region: NULL, or a reference */
 	bool is_ready;
 	bool is_running;
 

@@ -97,6 +97,8 @@ int soft_set_group_asid(struct vdpa_device *vdev, unsigned int group,
 void soft_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate);
 int soft_set_vq_log(struct vdpa_device *vdev, uint16_t idx,
 		    const struct vdpa_vq_log *log);
+int soft_set_vq_inflight(struct vdpa_device *vdev, uint16_t idx,
+			 const struct vdpa_inflight *inflight);
 int soft_set_miss(struct vdpa_device *vdev, const struct vdpa_miss *miss);
 
 #endif

@@ -155,6 +155,22 @@ int soft_set_vq_log(struct vdpa_device *vdev, uint16_t idx,
 	return 0;
 }
 
+/* The running queue has a reference of its own. */
+int soft_set_vq_inflight(struct vdpa_device *vdev, uint16_t idx,
+			 const struct vdpa_inflight *inflight)
+{
+	struct soft_vq *q = soft_vq_of(vdev, idx);
+	struct region *old = q->inflight.region;
+
+	q->inflight = (struct vdpa_inflight){ 0 };
+	if (inflight) {
+		q->inflight = *inflight;
+		region_ref(inflight->region);
+	}
+	region_unref(old);
+	return 0;
+}
+
 struct miss_change {
 	struct soft_vq *q;
 	struct vdpa_miss miss;

@@ -367,6 +367,7 @@ static const struct vdpa_config_ops soft_config_ops = {
 	.free = soft_free,
 	.set_gate = soft_set_gate,
 	.set_vq_log = soft_set_vq_log,
+	.set_vq_inflight = soft_set_vq_inflight,
 	.set_miss = soft_set_miss,
 	.announce = soft_announce,
 	.save_state = soft_save_state,
@@ -445,6 +446,7 @@ static void release(struct soft_dev *dev)
 {
 	for (uint32_t i = 0; dev->vqs && i < dev->vdev.nvqs; i++) {
 		vq_free(dev->vqs[i].vq);
+		region_unref(dev->vqs[i].inflight.region);
 	}
 	for (uint32_t i = 0; dev->maps && i < dev->vdev.nas; i++) {
 		iotlb_snap_unref(dev->maps[i]);

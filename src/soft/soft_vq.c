@@ -55,6 +55,9 @@ static void start_on_worker(void *priv)
 				     is_half_a_start(&q->state),
 		},
 		.has_misses = q->miss.miss != NULL,
+		.inflight = q->inflight.region,
+		.inflight_offset = q->inflight.offset,
+		.inflight_bytes = q->inflight.size_bytes,
 	};
 
 	if (__atomic_load_n(&q->is_broken, __ATOMIC_RELAXED)) {
@@ -66,6 +69,10 @@ static void start_on_worker(void *priv)
 		return;
 	}
 	pump_start(q);
+	if (q->inflight.region) {
+		/* Who died here before may have used buffers and not called. */
+		pump_signal(&q->call);
+	}
 }
 
 static void save_state(struct soft_vq *q)

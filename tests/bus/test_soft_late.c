@@ -388,6 +388,58 @@ static void test_map_added_waits_only_for_what_was_in_flight(void **state)
 	offer(fx, 1);
 }
 
+/* Runs on that log from now on. */
+static void start_with_inflight(struct fixture *fx, struct region *region)
+{
+	const struct vdpa_inflight inflight = {
+		.region = region,
+		.size_bytes = region_size(region),
+	};
+	uint64_t features = fx->c->features;
+
+	vclient_reset(fx->c);
+	assert_int_equal(
+		vdpa_set_vq_inflight(&fx->late.soft.vdev, 0, &inflight), 0);
+	vclient_start(fx->c, features, 1, NUM);
+}
+
+/*
+ * Death is played: memory and log as they are with requests in flight are put
+ * back after the device stopped in good order.
+ */
+static void test_what_was_in_flight_at_death_is_done_again(void **state)
+{
+	struct fixture *fx = *state;
+	bool is_packed = has_bit(fx->c->features, VIRTIO_F_RING_PACKED);
+	size_t size = vq_inflight_bytes(NUM, is_packed);
+	void *log = calloc(1, size), *old_log = malloc(size);
+	void *old_mem = malloc(VCLIENT_MEM_BYTES);
+	struct region *region;
+
+	assert_true(log && old_log && old_mem);
+	assert_int_equal(region_new_own(log, size, free, log, &region), 0);
+	start_with_inflight(fx, region);
+	offer(fx, 5);
+	memcpy(old_log, log, size);
+	memcpy(old_mem, fx->c->mem, VCLIENT_MEM_BYTES);
+	release_later(fx);
+	vclient_save(fx->c);
+	memcpy(log, old_log, size);
+	memcpy(fx->c->mem, old_mem, VCLIENT_MEM_BYTES);
+	vclient_restore(fx->c);
+	wait_until_held(fx, 5);
+	assert_int_equal(take_used(fx), 0);
+	loop_call_wait(fx->worker, release_all, &fx->late);
+	while (take_used(fx) == 0) {
+		vclient_wait_call(fx->c, 0); /* the first is for our sake */
+	}
+	offer(fx, 1);
+	assert_int_equal(vdpa_set_vq_inflight(&fx->late.soft.vdev, 0, NULL), 0);
+	region_unref(region);
+	free(old_mem);
+	free(old_log);
+}
+
 #define T(name, ring)                                                 \
 	{                                                             \
 #name "_" #ring, name, set_up_##ring, tear_down, NULL \
@@ -405,6 +457,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_what_is_cancelled_is_not_waited_for),
 	BOTH(test_unmap_waits_for_chains_of_the_old_map),
 	BOTH(test_map_added_waits_only_for_what_was_in_flight),
+	BOTH(test_what_was_in_flight_at_death_is_done_again),
 };
 
 TEST_MAIN("dev_soft_late")
