@@ -61,6 +61,12 @@ void client_open_user(struct client *cl, struct conf *c, const char *path,
 	client_user_open(cl, path, protocol);
 }
 
+void client_adopt_user(struct client *cl)
+{
+	cl->door = &client_door_user;
+	cl->fd = cl->vu.fd;
+}
+
 bool client_is_user(const struct client *cl)
 {
 	return cl->door == &client_door_user;

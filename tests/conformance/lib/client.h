@@ -63,6 +63,8 @@ void client_open_soon(struct client *cl, struct conf *c, const char *path);
 /* A socket, with these protocol features, of those that are offered. */
 void client_open_user(struct client *cl, struct conf *c, const char *path,
 		      uint64_t protocol);
+/* After client_init(): cl->vu is connected already. */
+void client_adopt_user(struct client *cl);
 /* For a node that is open and owned already. */
 void client_init(struct client *cl, struct conf *c, int fd);
 
