@@ -38,8 +38,9 @@
 #define MAX_NUM	   8
 #define MAX_PIECES 3
 #define N_OPS	   80
-/* Instructions of a run: sanitizers take many, and each costs us some 20 us. */
-#define MAX_STEPS 100000
+/* A run's instructions; then it goes on command by command. Each costs us some
+ * 20 us, and with sanitizers there are many. */
+#define MAX_STEPS 40000
 
 /* What both sides and the log live in. */
 struct memory {
@@ -532,25 +533,32 @@ static void step(struct crash *c, int request)
 	child_wait(c);
 }
 
+/* Return: was the ring or the log changed since the last look? */
+static bool look(struct crash *c)
+{
+	if (memcmp(&c->last, c->live, sizeof(c->last)) == 0) {
+		return false;
+	}
+	memcpy(&c->last, c->live, sizeof(c->last));
+	memcpy(&c->copy, c->live, sizeof(c->copy));
+	check_state(c);
+	return true;
+}
+
 /* One command, with a look at each state that it goes through. @n_left: states
  * until it dies in it. Return: did it? */
 static bool child_do(struct crash *c, enum op op, unsigned int n_left)
 {
 	*c->cmd = (struct command){ .op = op, .arg = draw(c, 1000) };
-	while (!c->cmd->is_done) {
+	while (!c->cmd->is_done && c->n_steps < MAX_STEPS) {
 		c->n_steps++;
 		step(c, PTRACE_SINGLESTEP);
-		if (memcmp(&c->last, c->live, sizeof(c->last)) == 0) {
-			continue;
-		}
-		memcpy(&c->last, c->live, sizeof(c->last));
-		memcpy(&c->copy, c->live, sizeof(c->copy));
-		check_state(c);
-		if (n_left-- == 0) {
+		if (look(c) && n_left-- == 0) {
 			return true;
 		}
 	}
 	step(c, PTRACE_CONT);
+	(void)look(c);
 	return false;
 }
 
@@ -577,7 +585,7 @@ static void run(struct crash *c)
 {
 	bool is_alive = true, is_new = true;
 
-	for (unsigned int i = 0; i < N_OPS && c->n_steps < MAX_STEPS; i++) {
+	for (unsigned int i = 0; i < N_OPS; i++) {
 		unsigned int n_left = draw(c, 3) ? UINT32_MAX : draw(c, 6);
 
 		if (!is_alive) {

@@ -100,6 +100,9 @@ static int rig_start_as(struct rig *rig, uint64_t ring_iova,
 		.device_area = ring_iova + rig->at.device_area,
 		.state = *state,
 		.has_misses = rig->has_misses,
+		.inflight = rig->inflight,
+		.inflight_offset = rig->inflight_offset,
+		.inflight_bytes = rig->inflight_bytes,
 	};
 	int rc = vq_start(rig->vq, &setup, snap);
 

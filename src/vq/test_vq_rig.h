@@ -43,7 +43,10 @@ struct rig {
 	struct rig_mem ring;
 	struct rig_mem buf;
 	struct iotlb *tlb;
-	bool has_misses; /* from the next start on */
+	bool has_misses; /* from the next start on; the log too */
+	struct region *inflight;
+	uint64_t inflight_offset;
+	uint64_t inflight_bytes;
 	struct vq *vq;
 	struct vq_driver *drv;
 
