@@ -359,10 +359,17 @@ static void measure(bool is_net, enum mode mode, const char *ring,
 	(void)fflush(stdout);
 }
 
-int main(void)
+int main(int argc, char **argv)
 {
 	find_cpus();
 	pin(0);
+	/* latency probe: how far the two CPUs are apart now, and no more */
+	if (argc == 2 && strcmp(argv[1], "probe") == 0) {
+		bench_must(n_cpus == 2);
+		printf("bench=latency figure=cache_line_round_trip ns=%.0f\n",
+		       limit_us(MODE_POLLED) * 1e3);
+		return 0;
+	}
 	for (unsigned int is_net = 0; is_net < 2; is_net++) {
 		for (enum mode mode = 0; mode < MODE_N; mode++) {
 			if (modes[mode].n_cpus > n_cpus) {

@@ -213,12 +213,19 @@ static void measure(struct bench *b, const struct variant *v, unsigned int n)
 
 int main(int argc, char **argv)
 {
-	/* net [RING [WITH [REPEATS]]]: only those, for a profiler */
+	/* net [RING [WITH [REPEATS]]]: only those, for a profiler. net limit:
+	 * the limit alone, for other benchmarks */
 	unsigned long n = argc < 4 ? N_REPEATS : strtoul(argv[3], NULL, 10);
 	static struct bench b;
 
 	bench_must(n >= 1 && n <= N_REPEATS);
 	rig_init(&b.rig, "vdpasim_net", NULL, false);
+	if (argc == 2 && strcmp(argv[1], "limit") == 0) {
+		printf("bench=net figure=limit frame_bytes=%u mpps=%.2f\n",
+		       FRAME_BYTES,
+		       bare_mpps(b.rig.mem, STRIDE, HDR_BYTES + FRAME_BYTES,
+				 N_FRAMES));
+	}
 	for (unsigned int i = 0; i < ARRAY_SIZE(variants); i++) {
 		const struct variant *v = &variants[i];
 
