@@ -42,6 +42,7 @@ fi
 
 export CONFORMANCE_NET=$dir/net
 export CONFORMANCE_VDPAKIT=$build/src/cli/vdpakit
+export CONFORMANCE_VDPAKITD=$build/src/daemon/vdpakitd
 # shellcheck disable=SC2086 # several words
 "$build/src/cli/vdpakit" run ${CONFORMANCE_RUN_ARGS:-} \
 	--dev "net0 vdpasim_net mac 52:54:00:12:34:56 bind vhost_user path $dir/net" \
