@@ -28,9 +28,9 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/falloc.h>
-#include <stdlib.h>
 #include <string.h>
 
+#include "dev/blk/pieces.h"
 #include "loop/loop_io.h"
 
 #define BOUNCE_BYTES   (128U << 10)
@@ -39,17 +39,11 @@
 /* Times in a row that EAGAIN or EINTR may be all that comes of a step. */
 #define TRIES_MAX 100
 
-/* Where a transfer stands: at byte @off of piece @idx. */
-struct position {
-	unsigned int idx;
-	size_t off;
-};
-
 struct file_req {
 	struct loop_io io;
 	struct blk_req *req;
 	uint64_t done; /* bytes */
-	struct position pos;
+	struct blk_pos pos;
 	struct iovec part; /* a step of one piece */
 	const uint8_t *ladder; /* the method in use; NULL: it is done */
 	char *bounce;
@@ -60,10 +54,7 @@ struct file_req {
 
 struct file_vq {
 	struct loop_file *file;
-	struct list waiting; /* file_req.node */
-	char *free[BOUNCE_BUFFERS];
-	unsigned int n_free;
-	unsigned int n_buffers;
+	struct blk_pool pool; /* file_req.node waits */
 	struct iovec zeroes[ZERO_PIECES];
 };
 
@@ -100,41 +91,17 @@ static bool is_again(struct file_req *r, int64_t res)
 
 static void transfer(struct file_req *r);
 
-/* Return: a buffer; NULL: @r will be called when there is one. */
-static char *take_buffer(struct file_req *r)
-{
-	struct file_vq *q = vq_of(r);
-
-	if (q->n_free > 0) {
-		return q->free[--q->n_free];
-	}
-	if (q->n_buffers < BOUNCE_BUFFERS) {
-		char *buffer = aligned_alloc(FILE_ALIGN_MAX, BOUNCE_BYTES);
-
-		if (buffer) {
-			q->n_buffers++;
-			return buffer;
-		}
-	}
-	if (q->n_buffers > 0) {
-		list_add_tail(&q->waiting, &r->node);
-	}
-	return NULL;
-}
-
 /* The next one that waits goes on with it. */
 static void give_buffer(struct file_vq *q, char *buffer)
 {
-	struct file_req *next;
+	struct list *node = blk_pool_give(&q->pool, buffer);
 
-	if (list_is_empty(&q->waiting)) {
-		q->free[q->n_free++] = buffer;
-		return;
+	if (node) {
+		struct file_req *next = list_entry(node, struct file_req, node);
+
+		next->bounce = buffer;
+		transfer(next);
 	}
-	next = list_entry(q->waiting.next, struct file_req, node);
-	list_del(&next->node);
-	next->bounce = buffer;
-	transfer(next);
 }
 
 static void finish(struct file_req *r, int64_t res)
@@ -145,27 +112,6 @@ static void finish(struct file_req *r, int64_t res)
 	blk_done(r->req, res);
 	if (buffer) {
 		give_buffer(q, buffer);
-	}
-}
-
-/* Copies @len bytes between the pieces from @pos on and @buffer. */
-static void copy(const struct blk_req *req, struct position pos, char *buffer,
-		 size_t len)
-{
-	while (len > 0) {
-		const struct iovec *piece = &req->iov[pos.idx];
-		size_t n = min_of(len, piece->iov_len - pos.off);
-		char *at = (char *)piece->iov_base + pos.off;
-
-		if (req->op == BLK_READ) {
-			memcpy(at, buffer, n);
-		} else {
-			memcpy(buffer, at, n);
-		}
-		buffer += n;
-		len -= n;
-		pos.idx++;
-		pos.off = 0;
 	}
 }
 
@@ -181,22 +127,6 @@ static bool is_aligned(const struct blk_req *req, uint32_t align)
 	return bits % align == 0;
 }
 
-static void advance(struct file_req *r, size_t n)
-{
-	r->done += n;
-	while (n > 0) {
-		size_t left = r->req->iov[r->pos.idx].iov_len - r->pos.off;
-
-		if (n < left) {
-			r->pos.off += n;
-			return;
-		}
-		n -= left;
-		r->pos.idx++;
-		r->pos.off = 0;
-	}
-}
-
 static void set_one_piece(struct file_req *r, void *base, size_t len)
 {
 	r->part = (struct iovec){ base, len };
@@ -210,16 +140,16 @@ static bool prepare_bounce(struct file_req *r)
 	size_t len = min_of(r->req->len - r->done, (uint64_t)BOUNCE_BYTES);
 
 	if (!r->bounce) {
-		r->bounce = take_buffer(r);
+		r->bounce = blk_pool_take(&vq_of(r)->pool, &r->node);
 	}
 	if (!r->bounce) {
-		if (vq_of(r)->n_buffers == 0) {
+		if (list_is_empty(&r->node)) {
 			finish(r, -ENOMEM);
 		}
 		return false;
 	}
 	if (r->req->op == BLK_WRITE) {
-		copy(r->req, r->pos, r->bounce, len);
+		blk_pos_copy(r->req, r->pos, r->bounce, len);
 	}
 	set_one_piece(r, r->bounce, len);
 	return true;
@@ -228,14 +158,14 @@ static bool prepare_bounce(struct file_req *r)
 static void prepare_pieces(struct file_req *r)
 {
 	const struct blk_req *req = r->req;
-	const struct iovec *piece = &req->iov[r->pos.idx];
 
 	if (r->pos.off > 0) {
-		set_one_piece(r, (char *)piece->iov_base + r->pos.off,
-			      piece->iov_len - r->pos.off);
+		struct iovec rest = blk_pos_piece(req, &r->pos);
+
+		set_one_piece(r, rest.iov_base, rest.iov_len);
 		return;
 	}
-	r->io.iov = piece;
+	r->io.iov = &req->iov[r->pos.idx];
 	r->io.n_iov =
 		min_of(req->n_iov - r->pos.idx, (unsigned int)LOOP_IO_IOV_MAX);
 }
@@ -274,9 +204,10 @@ static void on_transfer(struct loop_io *io, int64_t res)
 		return;
 	}
 	if (r->is_bounced && r->req->op == BLK_READ) {
-		copy(r->req, r->pos, r->bounce, n);
+		blk_pos_copy(r->req, r->pos, r->bounce, n);
 	}
-	advance(r, n);
+	blk_pos_advance(r->req, &r->pos, n);
+	r->done += n;
 	if (r->done < r->req->len) {
 		transfer(r);
 	} else {
@@ -295,7 +226,7 @@ static void begin_transfer(struct file_req *r)
 	r->io.op = r->req->op == BLK_READ ? LOOP_IO_READ : LOOP_IO_WRITE;
 	r->io.is_dsync = r->req->is_fua;
 	r->io.fn = on_transfer;
-	r->pos = (struct position){ 0 };
+	r->pos = (struct blk_pos){ 0 };
 	r->is_bounced = disk->align > 1 && !is_aligned(r->req, disk->align);
 	transfer(r);
 }
@@ -484,7 +415,7 @@ static int file_queue_start(struct blk_vq *vq)
 	const struct file_disk *disk = blk_priv(blk_vq_dev(vq));
 	struct file_vq *q = blk_vq_priv(vq);
 
-	list_init(&q->waiting);
+	blk_pool_init(&q->pool, BOUNCE_BYTES, BOUNCE_BUFFERS);
 	for (unsigned int i = 0; i < ZERO_PIECES; i++) {
 		q->zeroes[i] = (struct iovec){ disk->zeroes, FILE_ZERO_BYTES };
 	}
@@ -495,9 +426,7 @@ static void file_queue_stop(struct blk_vq *vq)
 {
 	struct file_vq *q = blk_vq_priv(vq);
 
-	while (q->n_free > 0) {
-		free(q->free[--q->n_free]);
-	}
+	blk_pool_fini(&q->pool);
 	q->file = loop_file_free(q->file);
 }
 
