@@ -118,6 +118,7 @@ void blk_done(struct blk_req *req, int64_t res);
  * @max_ranges: of one request, at most BLK_RANGES_MAX (that)
  * @seg_max: most pieces of a request that the driver is told of (126)
  * @size_max: most bytes of a piece; 0: any (0)
+ * @has_one_worker: all queues have the same owner (false)
  */
 struct blk_limits {
 	uint64_t capacity_sectors;
@@ -136,6 +137,7 @@ struct blk_limits {
 	uint32_t max_ranges;
 	uint32_t seg_max;
 	uint32_t size_max;
+	bool has_one_worker;
 };
 
 /* A key of `dev add`, and what it does before the back end is opened. */
@@ -195,6 +197,13 @@ const char *blk_name(const struct blk_dev *blk);
 struct blk_dev *blk_vq_dev(const struct blk_vq *q);
 void *blk_vq_priv(const struct blk_vq *q);
 struct loop *blk_vq_loop(const struct blk_vq *q);
+/* Is it stopping: does control wait for what is in flight? Owner worker. */
+bool blk_vq_is_stopping(const struct blk_vq *q);
+
+/* The back end has another size: resize(0) will be called, and the driver told,
+ * soon. Any thread; after open(), until all queues were stopped, or in what
+ * close() waits for. */
+void blk_size_changed(struct blk_dev *blk);
 
 /* Setters of keys that several back ends have. */
 int blk_set_capacity(struct blk_dev *blk, const char *value);

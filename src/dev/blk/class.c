@@ -13,6 +13,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/log.h"
 #include "base/parse.h"
 
 const uint64_t blk_features =
@@ -190,6 +191,17 @@ static void free_vqs(struct blk_dev *blk)
 	blk->vqs = NULL;
 }
 
+/* Nobody says any more that the size changed. */
+static void drop_notice(struct blk_notice *notice)
+{
+	if (notice &&
+	    __atomic_load_n(&notice->work.is_queued, __ATOMIC_ACQUIRE)) {
+		notice->blk = NULL;
+	} else {
+		free(notice);
+	}
+}
+
 void blk_dev_discard(struct blk_dev *blk)
 {
 	if (!blk) {
@@ -200,6 +212,7 @@ void blk_dev_discard(struct blk_dev *blk)
 		blk->backend->close(blk);
 		free(blk->priv);
 	}
+	drop_notice(blk->notice);
 	free(blk);
 }
 
@@ -237,6 +250,34 @@ static int check_limits(const struct blk_dev *blk)
 	return 0;
 }
 
+static void look_at_size(void *priv)
+{
+	struct blk_notice *notice = priv;
+
+	if (!notice->blk) {
+		free(notice);
+		return;
+	}
+	if (blk_dev_resize(notice->blk, 0) < 0) {
+		log_warn(blk_name(notice->blk), "ignoring its new size: %s",
+			 err_text(-EINVAL));
+	}
+}
+
+static int make_notice(struct blk_dev *blk)
+{
+	blk->notice = calloc(1, sizeof(*blk->notice));
+	if (!blk->notice) {
+		return err(-ENOMEM, "out of memory");
+	}
+	blk->notice->work = (struct loop_work){
+		.fn = look_at_size,
+		.priv = blk->notice,
+	};
+	blk->notice->blk = blk;
+	return 0;
+}
+
 static int open_backend(struct blk_dev *blk)
 {
 	struct blk_limits *l = &blk->limits;
@@ -247,7 +288,10 @@ static int open_backend(struct blk_dev *blk)
 	l->zeroes_may_unmap = true;
 	l->max_ranges = BLK_RANGES_MAX;
 	l->seg_max = 126; /* with header and status a ring of 128 */
-	ret = blk->backend->open(blk);
+	ret = make_notice(blk);
+	if (ret == 0) {
+		ret = blk->backend->open(blk);
+	}
 	if (ret < 0) {
 		return ret;
 	}
@@ -293,12 +337,20 @@ static int start_queues(struct blk_dev *blk)
 	return call.ret;
 }
 
+static uint16_t first_queue(const struct soft_dev *dev, uint16_t idx)
+{
+	(void)dev;
+	(void)idx;
+	return 0;
+}
+
 static void set_up_soft(struct blk_dev *blk)
 {
 	struct soft_dev *dev = &blk->soft;
 
 	blk->class = (struct soft_class){
 		.device_id = VIRTIO_ID_BLOCK,
+		.leader = blk->limits.has_one_worker ? first_queue : NULL,
 		.slot_bytes = sizeof(struct blk_req) + blk->backend->req_bytes,
 		.submit = blk_submit,
 		.cancel = blk_cancel,
@@ -331,8 +383,10 @@ static void keep(struct soft_dev *dev)
 
 int blk_dev_init(struct blk_dev *blk, struct vdpa_mgmtdev *mgmtdev)
 {
-	int ret = open_backend(blk);
+	int ret;
 
+	blk->control = vdpa_bus_control(mgmtdev->bus);
+	ret = open_backend(blk);
 	if (ret == 0) {
 		ret = make_vqs(blk);
 	}
@@ -480,4 +534,14 @@ void *blk_vq_priv(const struct blk_vq *q)
 struct loop *blk_vq_loop(const struct blk_vq *q)
 {
 	return q->loop;
+}
+
+bool blk_vq_is_stopping(const struct blk_vq *q)
+{
+	return q->blk->soft.vqs[q->idx].is_stopping;
+}
+
+void blk_size_changed(struct blk_dev *blk)
+{
+	loop_call(blk->control, &blk->notice->work);
 }

@@ -42,6 +42,13 @@ struct blk_vq {
 	uint32_t written[SOFT_BURST];
 };
 
+/* blk_size_changed() on its way to the control thread; outlives the disk when
+ * it is still on it. */
+struct blk_notice {
+	struct loop_work work;
+	struct blk_dev *blk; /* control only; NULL: it is gone */
+};
+
 /**
  * struct blk_dev - a disk
  *
@@ -68,6 +75,8 @@ struct blk_dev {
 	struct blk_limits limits;
 	uint64_t block_mask; /* of sectors */
 	struct blk_vq *vqs;
+	struct loop *control;
+	struct blk_notice *notice;
 
 	/* any thread, atomic */
 	uint64_t capacity_sectors;
