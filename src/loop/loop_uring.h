@@ -30,6 +30,7 @@ enum uring_kind {
 struct uring_loop {
 	struct loop loop;
 	struct io_uring ring;
+	unsigned int enter_flags; /* of io_uring_enter(), always */
 	bool has_ring;
 	bool is_wake_armed;
 	bool has_files; /* places for them are registered */
