@@ -403,7 +403,7 @@ int packed_put_used(struct vq *vq)
 	int rc = likely(vq->is_direct) ? put_used(vq, true)
 				       : put_used(vq, false);
 
-	if (unlikely(vq->log.log)) {
+	if (unlikely(vq->has_dirty_log)) {
 		mark_used(vq, from);
 	}
 	return rc;
@@ -461,7 +461,7 @@ void packed_set_kick(struct vq *vq, bool is_enabled)
 	} else if (vq_area_write(vq, &vq->device, 0, &raw, sizeof(raw)) < 0) {
 		vq->kick = VQ_KICK_UNKNOWN;
 	}
-	if (unlikely(vq->log.log)) {
+	if (unlikely(vq->has_dirty_log)) {
 		vq_dirty_area(vq, &vq->device, 0, EVENT_BYTES);
 	}
 }

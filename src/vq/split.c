@@ -423,7 +423,7 @@ int split_put_used(struct vq *vq)
 	} else {
 		rc = write_used(vq, vq->n_done);
 	}
-	if (unlikely(vq->log.log)) {
+	if (unlikely(vq->has_dirty_log)) {
 		mark_used(vq, vq->n_done);
 	}
 	if (unlikely(rc < 0)) {
@@ -470,7 +470,7 @@ static int store_device16(struct vq *vq, size_t off, uint16_t v)
 	} else {
 		rc = vq_area_write(vq, &vq->device, off, &raw, sizeof(raw));
 	}
-	if (unlikely(vq->log.log)) {
+	if (unlikely(vq->has_dirty_log)) {
 		vq_dirty_area(vq, &vq->device, off, sizeof(raw));
 	}
 	return rc;

@@ -182,6 +182,8 @@ static void set_detours(struct vq *vq)
 		(vq->inflight &&
 		 (!vq->inflight->is_ready || inflight_has_left(vq->inflight)));
 	vq->has_to_finish = vq->is_in_order || vq->log.log;
+	vq->has_dirty_log = vq->log.log;
+	vq->has_inflight = vq->inflight;
 }
 
 void vq_set_log(struct vq *vq, const struct vq_log *log)
@@ -410,37 +412,47 @@ static _cold_ int fetch_ended(struct vq *vq, unsigned int n, int rc)
 	return rc > 0 ? vq_break_with(vq, (enum vq_break)rc) : rc;
 }
 
-/* The ring is all there, and what the inflight log says is known. Return: 0;
- * -EAGAIN; -EPROTO */
-static _cold_ int prepare_fetch(struct vq *vq)
+static int fetch_again(struct vq *vq, struct vq_chain **ret_chains,
+		       unsigned int max)
+{
+	int rc = 0;
+	unsigned int n = inflight_fetch(vq, ret_chains, max, &rc);
+
+	vq->n_unpublished += n;
+	vq_count(&vq->counters.n_chains, n);
+	vq->is_starved = false;
+	set_detours(vq);
+	return rc == 0 ? (int)n : fetch_ended(vq, n, rc);
+}
+
+/* The ring is all there, and what the inflight log says is known, and done.
+ * Return: 0; chains that were in flight; -EAGAIN; -EPROTO */
+static _cold_ int prepare_fetch(struct vq *vq, struct vq_chain **ret_chains,
+				unsigned int max)
 {
 	int rc;
 
 	if (vq->why_broken) {
 		return -EPROTO;
 	}
+	vq->is_starved = false;
 	vq->miss = vq->ring_miss;
 	if (vq->miss.perm) {
 		return fetch_ended(vq, 0, -EAGAIN);
 	}
-	if (!vq->inflight || vq->inflight->is_ready) {
+	if (!vq->inflight) {
 		return 0;
 	}
-	rc = inflight_recover(vq);
-	set_detours(vq);
-	return rc ? fetch_ended(vq, 0, rc) : 0;
-}
-
-static _cold_ unsigned int fetch_again(struct vq *vq,
-				       struct vq_chain **ret_chains,
-				       unsigned int max, int *ret_rc)
-{
-	unsigned int n = inflight_fetch(vq, ret_chains, max, ret_rc);
-
-	vq->n_unpublished += n;
-	vq_count(&vq->counters.n_chains, n);
-	set_detours(vq);
-	return n;
+	if (!vq->inflight->is_ready) {
+		rc = inflight_recover(vq);
+		set_detours(vq);
+		if (rc) {
+			return fetch_ended(vq, 0, rc);
+		}
+	}
+	return inflight_has_left(vq->inflight)
+		       ? fetch_again(vq, ret_chains, max)
+		       : 0;
 }
 
 /* From the ring, with a log: what cannot be noted stays where it is. */
@@ -464,21 +476,17 @@ int vq_fetch(struct vq *vq, struct vq_chain **ret_chains, unsigned int max)
 	assert(vq->is_started);
 	assert(max <= VQ_BURST_MAX);
 	if (unlikely(vq->has_to_prepare)) {
-		rc = prepare_fetch(vq);
-		if (rc < 0) {
+		rc = prepare_fetch(vq, ret_chains, max);
+		if (rc != 0 || vq->is_starved) {
 			return rc;
 		}
 	}
-	if (unlikely(vq->inflight && inflight_has_left(vq->inflight))) {
-		n = fetch_again(vq, ret_chains, max, &rc);
-	} else {
-		n = vq->is_packed ? packed_fetch(vq, ret_chains, max, &rc)
-				  : split_fetch(vq, ret_chains, max, &rc);
-		vq->n_unpublished += n;
-		vq_count(&vq->counters.n_chains, n);
-		if (unlikely(vq->inflight)) {
-			n = fetch_noted(vq, ret_chains, n, &rc);
-		}
+	n = vq->is_packed ? packed_fetch(vq, ret_chains, max, &rc)
+			  : split_fetch(vq, ret_chains, max, &rc);
+	vq->n_unpublished += n;
+	vq_count(&vq->counters.n_chains, n);
+	if (unlikely(vq->has_inflight)) {
+		n = fetch_noted(vq, ret_chains, n, &rc);
 	}
 	vq->is_starved = false;
 	return likely(rc == 0) ? (int)n : fetch_ended(vq, n, rc);
@@ -632,7 +640,7 @@ bool vq_publish(struct vq *vq)
 	if (vq->n_done == 0) {
 		return false;
 	}
-	if (unlikely(vq->inflight)) {
+	if (unlikely(vq->has_inflight)) {
 		inflight_publish(vq);
 	}
 	rc = vq->is_packed ? packed_put_used(vq) : split_put_used(vq);
@@ -643,7 +651,7 @@ bool vq_publish(struct vq *vq)
 		}
 		return false;
 	}
-	if (unlikely(vq->inflight)) {
+	if (unlikely(vq->has_inflight)) {
 		inflight_published(vq);
 	}
 	retire_done(vq);

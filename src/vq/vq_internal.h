@@ -188,6 +188,8 @@ struct vq {
 	bool is_direct; /* all areas have a va */
 	bool has_to_prepare; /* before fetching, see prepare_fetch() */
 	bool has_to_finish; /* completing is more than the done list */
+	bool has_dirty_log; /* log.log is there; here it is at hand */
+	bool has_inflight; /* inflight is there */
 	uint8_t kick; /* enum vq_kick_state */
 	uint8_t why_broken; /* enum vq_break */
 
