@@ -46,6 +46,8 @@ struct variant {
 	const char *name;
 	uint64_t features;
 	unsigned int n_pieces; /* 2: header and frame apart */
+	bool has_inflight; /* note what is in flight */
+	bool has_dirty; /* note what is written */
 };
 
 static const struct variant variants[] = {
@@ -59,12 +61,17 @@ static const struct variant variants[] = {
 	{ "packed.in_order", PACKED | IN_ORDER, 1 },
 	{ "packed.two_pieces", PACKED, 2 },
 	{ "packed.indirect", PACKED | INDIRECT, 2 },
+	{ "split.inflight", 0, 1, .has_inflight = true },
+	{ "packed.inflight", PACKED, 1, .has_inflight = true },
+	{ "split.dirty_log", 0, 1, .has_dirty = true },
+	{ "packed.dirty_log", PACKED, 1, .has_dirty = true },
 };
 
 /* One queue with both its sides; frame i lives at buf + i * STRIDE. */
 struct side {
 	struct vq *vq;
 	struct vq_driver *drv;
+	struct region *inflight;
 	char *buf;
 	uint64_t buf_iova;
 	unsigned int n_pieces;
@@ -72,6 +79,8 @@ struct side {
 
 struct bench {
 	struct iotlb *tlb;
+	struct region *bitmap;
+	struct mem_log *log;
 	char *mem;
 	struct side tx;
 	struct side rx;
@@ -88,6 +97,16 @@ static void check(bool is_ok, const char *what)
 		fprintf(stderr, "vq_loop: %s\n", what);
 		exit(1);
 	}
+}
+
+static struct region *new_region(size_t len)
+{
+	char *va = calloc(1, len);
+	struct region *region;
+
+	check(va, "out of memory");
+	check(region_new_own(va, len, free, va, &region) == 0, "region");
+	return region;
 }
 
 static void side_init(struct bench *b, struct side *side, unsigned int idx,
@@ -108,6 +127,12 @@ static void side_init(struct bench *b, struct side *side, unsigned int idx,
 	setup.desc_area = ring + at.desc_area;
 	setup.driver_area = ring + at.driver_area;
 	setup.device_area = ring + at.device_area;
+	if (v->has_inflight) {
+		setup.inflight_bytes =
+			vq_inflight_bytes(NUM, v->features & PACKED);
+		side->inflight = new_region(setup.inflight_bytes);
+		setup.inflight = side->inflight;
+	}
 	check(vq_new(NUM, 0, &side->vq) == 0, "vq_new");
 	check(vq_start(side->vq, &setup, snap) == 0, "vq_start");
 	check(vq_driver_new(NUM, v->features, ring_va, ring, &side->drv) == 0,
@@ -148,6 +173,23 @@ static void offer(struct side *side, uint64_t i, bool is_tx)
 	check(rc == 0, "vq_driver_add");
 }
 
+/* Both queues note the pages that they write. */
+static void log_init(struct bench *b)
+{
+	const struct mem_log_range range = {
+		b->mem,
+		2UL * (RING_ROOM + BUF_ROOM),
+		0,
+	};
+	struct vq_log log = { .used_gpa = UINT64_MAX };
+
+	b->bitmap = new_region(range.size / MEM_LOG_PAGE / 8 + 1);
+	check(mem_log_new(b->bitmap, &range, 1, &b->log) == 0, "mem_log_new");
+	log.log = b->log;
+	vq_set_log(b->tx.vq, &log);
+	vq_set_log(b->rx.vq, &log);
+}
+
 static struct bench *bench_new(const struct variant *v)
 {
 	struct bench *b = calloc(1, sizeof(*b));
@@ -161,6 +203,9 @@ static struct bench *bench_new(const struct variant *v)
 	map(b, BUF_IOVA, b->mem + 2UL * RING_ROOM, 2UL * BUF_ROOM);
 	side_init(b, &b->tx, 0, v);
 	side_init(b, &b->rx, 1, v);
+	if (v->has_dirty) {
+		log_init(b);
+	}
 	for (unsigned int i = 0; i < NUM / v->n_pieces; i++) {
 		offer(&b->rx, i, false);
 	}
@@ -177,6 +222,10 @@ static void bench_free(struct bench *b)
 	vq_free(b->rx.vq);
 	vq_driver_free(b->tx.drv);
 	vq_driver_free(b->rx.drv);
+	region_unref(b->tx.inflight);
+	region_unref(b->rx.inflight);
+	mem_log_unref(b->log);
+	region_unref(b->bitmap);
 	iotlb_free(b->tlb);
 	munmap(b->mem, 2UL * (RING_ROOM + BUF_ROOM));
 	free(b);
