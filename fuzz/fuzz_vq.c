@@ -5,15 +5,18 @@
  *
  * Theory of operation
  *
- * The first two bytes choose the features and the size. Each action is a byte,
+ * The first two bytes choose the features, the ways of a queue (an inflight
+ * log, memory that is mapped on demand) and the size. Each action is a byte,
  * with operands behind it: the driver stores bytes into the ring or a table,
  * or shows more buffers, or acts as our own driver side does (whose device is
- * then hostile); the device fetches, completes, gives back, publishes; memory
- * is mapped and unmapped, whole or in pieces of all kinds; the queue is stopped
- * and started from its state.
+ * then hostile); the front end stores bytes into the inflight log; the device
+ * fetches, completes, gives back, publishes; memory is mapped and unmapped,
+ * whole or in pieces of all kinds; the dirty log comes and goes; the queue is
+ * stopped and started from its state.
  *
- * Ring and buffers are allocated to the byte, so that the address sanitizer
- * sees each step outside. What no action may bring about is checked here.
+ * Ring, buffers and logs are allocated to the byte, so that the address
+ * sanitizer sees each step outside. What no action may bring about is checked
+ * here.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -30,13 +33,14 @@
 #include "vq/vq.h"
 #include "vq/vq_driver.h"
 
-#define RING_IOVA  0x10000ULL
-#define BUF_IOVA   0x20000ULL
-#define BUF_BYTES  4096
-#define MAX_NUM	   16
-#define MAX_STEPS  400
-#define MAX_HELD   64
-#define BURST_MASK 15
+#define RING_IOVA    0x10000ULL
+#define BUF_IOVA     0x20000ULL
+#define BUF_BYTES    4096
+#define MAX_NUM	     16
+#define BITMAP_BYTES 2
+#define MAX_STEPS    400
+#define MAX_HELD     64
+#define BURST_MASK   15
 
 struct input {
 	const uint8_t *data;
@@ -50,6 +54,12 @@ struct fuzz {
 	struct vq_layout at;
 	char *ring;
 	char *buf;
+	char *inflight; /* NULL: none */
+	size_t inflight_bytes;
+	struct region *inflight_region;
+	char *bitmap;
+	struct region *bitmap_region;
+	bool has_misses;
 	struct foreign_mem *self;
 	struct iotlb *tlb;
 	struct vq *vq;
@@ -204,7 +214,7 @@ static void do_driver(struct fuzz *f)
 }
 
 /* Reads each byte, and writes over those that may be written. */
-static void touch(struct vq_chain *chain)
+static void touch(struct vq_chain *chain, bool has_misses)
 {
 	uint64_t sum = 0;
 
@@ -213,7 +223,7 @@ static void touch(struct vq_chain *chain)
 		const struct iovec *iov = &chain->iov[i];
 
 		must(iov->iov_len > 0);
-		must(iov->iov_base || chain->is_faulty);
+		must(iov->iov_base || (chain->is_faulty && !has_misses));
 		sum += iov->iov_len;
 		if (iov->iov_base && i < chain->n_readable) {
 			for (size_t k = 0; k < iov->iov_len; k++) {
@@ -228,6 +238,25 @@ static void touch(struct vq_chain *chain)
 	must(sum == (uint64_t)chain->readable_bytes + chain->writable_bytes);
 }
 
+/* What is wanted is not there. */
+static void check_miss(struct fuzz *f)
+{
+	struct iotlb_snap *snap = iotlb_snapshot(f->tlb);
+	const struct iotlb_entry *e;
+	uint64_t iova;
+	uint32_t perm;
+
+	if (vq_get_miss(f->vq, &iova, &perm)) {
+		must(f->has_misses);
+		must(perm == MEM_PERM_RO || perm == MEM_PERM_WO ||
+		     perm == MEM_PERM_RW);
+		must(!vq_has_available(f->vq));
+		e = iotlb_find(snap, iova);
+		must(!e || (e->perm & perm) != perm);
+	}
+	iotlb_snap_unref(snap);
+}
+
 static void do_fetch(struct fuzz *f)
 {
 	struct vq_chain *chains[BURST_MASK + 1];
@@ -237,9 +266,10 @@ static void do_fetch(struct fuzz *f)
 	must(n <= (int)max);
 	must(n >= 0 || n == -EAGAIN ||
 	     (n == -EPROTO && vq_broken(f->vq) != VQ_OK));
+	check_miss(f);
 	for (int i = 0; i < n; i++) {
 		must(f->n_held < f->num);
-		touch(chains[i]);
+		touch(chains[i], f->has_misses);
 		f->held[f->n_held++] = chains[i];
 		f->n_fresh++;
 	}
@@ -284,6 +314,9 @@ static void start(struct fuzz *f, const struct vq_state *state)
 		.driver_area = RING_IOVA + f->at.driver_area,
 		.device_area = RING_IOVA + f->at.device_area,
 		.state = *state,
+		.has_misses = f->has_misses,
+		.inflight = f->inflight_region,
+		.inflight_bytes = f->inflight_bytes,
 	};
 
 	must(vq_start(f->vq, &setup, snap) == 0);
@@ -301,6 +334,40 @@ static void do_restart(struct fuzz *f)
 	start(f, &state);
 }
 
+/* A table of the memory, in part, and a bitmap too small for some of it. */
+static void do_dirty_log(struct fuzz *f)
+{
+	uint8_t what = take8(&f->in);
+	const struct mem_log_range ranges[] = {
+		{ f->ring, f->at.size_bytes, (uint64_t)what << 9 },
+		{ f->buf, BUF_BYTES, take16(&f->in) },
+	};
+	struct vq_log log = { .used_gpa = UINT64_MAX };
+
+	if (what & 1) {
+		vq_set_log(f->vq, NULL);
+		return;
+	}
+	if (what & 2) {
+		log.used_gpa = (uint64_t)take16(&f->in) << (what & 60);
+	}
+	must(mem_log_new(f->bitmap_region, ranges,
+			 (what & 0x80)	 ? 2
+			 : (what & 0x40) ? 1
+					 : 0,
+			 &log.log) == 0);
+	vq_set_log(f->vq, &log);
+	mem_log_unref(log.log);
+}
+
+/* The front end's memory is its own to write. */
+static void do_inflight(struct fuzz *f)
+{
+	if (f->inflight) {
+		do_store(f, f->inflight, f->inflight_bytes);
+	}
+}
+
 static void do_kick(struct fuzz *f)
 {
 	if (take8(&f->in) & 1) {
@@ -313,7 +380,7 @@ static void do_kick(struct fuzz *f)
 
 static void step(struct fuzz *f)
 {
-	switch (take8(&f->in) % 12) {
+	switch (take8(&f->in) % 14) {
 	case 0:
 		do_store(f, f->ring, f->at.size_bytes);
 		break;
@@ -348,12 +415,41 @@ static void step(struct fuzz *f)
 			do_unfetch(f);
 		}
 		break;
+	case 11:
+		do_dirty_log(f);
+		break;
+	case 12:
+		do_inflight(f);
+		break;
 	default:
 		do_kick(f);
 		break;
 	}
 	must(vq_n_in_flight(f->vq) <= f->num);
 	must(f->n_held <= vq_n_in_flight(f->vq));
+}
+
+static struct region *own_region(char *va, size_t len)
+{
+	struct region *region;
+
+	must(region_new_own(va, len, NULL, NULL, &region) == 0);
+	return region;
+}
+
+static void init_logs(struct fuzz *f, bool has_inflight)
+{
+	bool is_packed = has_bit(f->features, VIRTIO_F_RING_PACKED);
+
+	f->bitmap = calloc(1, BITMAP_BYTES);
+	must(f->bitmap);
+	f->bitmap_region = own_region(f->bitmap, BITMAP_BYTES);
+	if (has_inflight) {
+		f->inflight_bytes = vq_inflight_bytes(f->num, is_packed);
+		f->inflight = calloc(1, f->inflight_bytes);
+		must(f->inflight);
+		f->inflight_region = own_region(f->inflight, f->inflight_bytes);
+	}
 }
 
 static void fuzz_init(struct fuzz *f)
@@ -372,7 +468,9 @@ static void fuzz_init(struct fuzz *f)
 			f->features |= BIT_ULL(bits[i]);
 		}
 	}
+	f->has_misses = has_bit(set, ARRAY_SIZE(bits));
 	f->num = (uint16_t)(1U << (take8(&f->in) % 5));
+	init_logs(f, has_bit(set, ARRAY_SIZE(bits) + 1));
 	vq_layout(f->num, f->features, &f->at);
 	f->ring = aligned_alloc(64, align_up(f->at.size_bytes, 64));
 	f->buf = malloc(BUF_BYTES);
@@ -396,6 +494,10 @@ static void fuzz_fini(struct fuzz *f)
 	vq_driver_free(f->drv);
 	iotlb_free(f->tlb);
 	foreign_mem_unref(f->self);
+	region_unref(f->inflight_region);
+	region_unref(f->bitmap_region);
+	free(f->inflight);
+	free(f->bitmap);
 	free(f->ring);
 	free(f->buf);
 }
