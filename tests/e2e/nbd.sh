@@ -1,0 +1,62 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# A disk on an NBD server that is killed again and again while libblkio's
+# blkio-copy writes to it: what was copied in comes out.
+#
+# Copyright (c) 2026, the vdpakit authors
+. "$(dirname "$(realpath "$0")")/lib.sh"
+
+servers=5
+writes_each=40
+
+command -v nbdkit >/dev/null || skip 'nbdkit is not installed (scripts/setup test)'
+"$vdpakit" run -- vdpakit mgmtdev show blk | grep -q nbd ||
+	skip 'built without libnbd'
+tool blkio_copy
+
+# serve N: starts the Nth server; returns when it listens
+serve()
+{
+	rm -f "$work/sock"
+	: >"$work/log.$1"
+	nbdkit -f --exit-with-parent -P "$work/ready" -U "$work/sock" \
+		--filter=log --filter=delay file "$work/disk" \
+		logfile="$work/log.$1" delay-write=2ms &
+	server=$!
+	read -r _ <"$work/ready"
+}
+
+# has_written N: waits until the Nth server has seen its share of writes
+has_written()
+{
+	until (($(grep -c ' Write id=' "$work/log.$1") >= writes_each)); do
+		kill -0 $job || die "server $1 has not seen $writes_each writes"
+		sleep 0.05
+	done
+}
+
+cat >"$work/job" <<'JOB'
+set -euo pipefail
+copy=$1 work=$2
+path=path=/dev/vhost-vdpa-0
+"$copy" --input-file="$work/in" --output-blkio=virtio-blk-vhost-vdpa $path
+truncate -s 64M "$work/out"
+"$copy" --input-blkio=virtio-blk-vhost-vdpa $path --output-file="$work/out"
+cmp "$work/in" "$work/out"
+JOB
+mkfifo "$work/ready"
+dd if=/dev/urandom of="$work/in" bs=1M count=64 status=none
+truncate -s 64M "$work/disk"
+serve 0
+timeout 100 "$vdpakit" run --dev "d0 blk backend=nbd socket=$work/sock" -- \
+	bash "$work/job" "$tool" "$work" &
+job=$!
+for ((n = 0; n < servers; n++)); do
+	has_written $n
+	kill -9 $server
+	wait $server 2>/dev/null || true
+	serve $((n + 1))
+done
+wait $job
+cmp "$work/in" "$work/disk"
