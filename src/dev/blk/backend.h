@@ -208,6 +208,10 @@ void blk_size_changed(struct blk_dev *blk);
 /* Setters of keys that several back ends have. */
 int blk_set_capacity(struct blk_dev *blk, const char *value);
 int blk_set_read_only(struct blk_dev *blk, const char *value);
+/* What these are made of. Return: 0; -EINVAL, -ERANGE, with @what in the text */
+int blk_parse_text(const char *what, const char *value, char *to, size_t size);
+int blk_parse_seconds(const char *what, const char *value, uint32_t min,
+		      uint32_t max, uint32_t *ret_s);
 #define BLK_KEY_CAPACITY(help)                                 \
 	{                                                      \
 		{ "capacity", "SIZE", help }, blk_set_capacity \

@@ -504,6 +504,30 @@ int blk_set_poll_us(struct blk_dev *blk, const char *value)
 	return soft_set_poll_us(&blk->soft, value);
 }
 
+int blk_parse_text(const char *what, const char *value, char *to, size_t size)
+{
+	if (value[0] == '\0' || strlen(value) >= size) {
+		return err(-ERANGE, "%s: 1 to %zu bytes", what, size - 1);
+	}
+	strcpy(to, value);
+	return 0;
+}
+
+int blk_parse_seconds(const char *what, const char *value, uint32_t min,
+		      uint32_t max, uint32_t *ret_s)
+{
+	uint64_t s;
+	int ret = parse_u64(what, value, max, &s);
+
+	if (ret == 0 && s < min) {
+		ret = err(-ERANGE, "%s: at least %u", what, min);
+	}
+	if (ret == 0) {
+		*ret_s = (uint32_t)s;
+	}
+	return ret;
+}
+
 /* ---- for back ends ---- */
 
 void *blk_priv(const struct blk_dev *blk)

@@ -7,12 +7,12 @@
 #include "dev/blk/nbd.h"
 
 #include <errno.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/parse.h"
 
+#define CONNECT_S_MAX	    60
 #define CONNECT_S_DEFAULT   5
 #define RECONNECT_S_DEFAULT 60
 #define SECONDS_MAX	    86400
@@ -23,63 +23,44 @@
 
 /* ---- keys ---- */
 
-static int set_text(const char *what, const char *value, char *to, size_t size)
-{
-	if (value[0] == '\0' || strlen(value) >= size) {
-		return err(-ERANGE, "%s: 1 to %zu bytes", what, size - 1);
-	}
-	(void)snprintf(to, size, "%s", value);
-	return 0;
-}
-
 static int set_uri(struct blk_dev *blk, const char *value)
 {
 	struct nbd_server *server = &((struct nbd_disk *)blk_priv(blk))->server;
 
-	return set_text("uri", value, server->uri, sizeof(server->uri));
+	return blk_parse_text("uri", value, server->uri, sizeof(server->uri));
 }
 
 static int set_socket(struct blk_dev *blk, const char *value)
 {
 	struct nbd_server *server = &((struct nbd_disk *)blk_priv(blk))->server;
 
-	return set_text("socket", value, server->path, sizeof(server->path));
+	return blk_parse_text("socket", value, server->path,
+			      sizeof(server->path));
 }
 
 static int set_export(struct blk_dev *blk, const char *value)
 {
 	struct nbd_server *server = &((struct nbd_disk *)blk_priv(blk))->server;
 
-	return set_text("export", value, server->export,
-			sizeof(server->export));
+	return blk_parse_text("export", value, server->export,
+			      sizeof(server->export));
 }
 
 static int set_reconnect(struct blk_dev *blk, const char *value)
 {
 	struct nbd_disk *disk = blk_priv(blk);
-	uint64_t s;
-	int ret = parse_u64("reconnect_s", value, SECONDS_MAX, &s);
 
-	if (ret == 0) {
-		disk->reconnect_s = (uint32_t)s;
-		disk->has_reconnect_s = true;
-	}
-	return ret;
+	disk->has_reconnect_s = true;
+	return blk_parse_seconds("reconnect_s", value, 0, SECONDS_MAX,
+				 &disk->reconnect_s);
 }
 
 static int set_connect(struct blk_dev *blk, const char *value)
 {
 	struct nbd_disk *disk = blk_priv(blk);
-	uint64_t s;
-	int ret = parse_u64("connect_s", value, 60, &s);
 
-	if (ret == 0 && s == 0) {
-		ret = err(-ERANGE, "connect_s: at least 1");
-	}
-	if (ret == 0) {
-		disk->server.connect_s = (uint32_t)s;
-	}
-	return ret;
+	return blk_parse_seconds("connect_s", value, 1, CONNECT_S_MAX,
+				 &disk->server.connect_s);
 }
 
 static int set_write_through(struct blk_dev *blk, const char *value)
