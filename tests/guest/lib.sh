@@ -148,6 +148,7 @@ guest_start()
 		-serial "file:$GUEST_DIR/serial.log"
 		-serial "pipe:$GUEST_DIR/control"
 		-qmp "unix:$GUEST_DIR/qmp.sock,server=on,wait=off"
+		-pidfile "$GUEST_DIR/pid"
 		-accel tcg,thread=single -cpu max
 		-smp "${GUEST_SMP:-1}" -m "$mem")
 	if [ "${GUEST_KERNEL-}" != none ]; then
@@ -155,6 +156,7 @@ guest_start()
 		guest_pack "${job[@]}"
 		qemu+=(-kernel "$guest_kernel" -initrd "$GUEST_DIR/initrd"
 			-append "console=ttyS0 panic=-1 quiet ipv6.disable=1 $(
+			)no_timer_check $(
 			)mods=${GUEST_MODULES-virtio_net,virtio_blk}$(
 			)${GUEST_HOLD:+ hold}${GUEST_ROOT:+ root=$GUEST_ROOT}")
 	fi

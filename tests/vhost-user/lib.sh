@@ -10,8 +10,7 @@
 # tool KEY                 sets $tool to a program of the test bed, or skips
 # disk NAME FILE QUEUES [KEY VALUE]...
 #                          a disk in a file, to be offered on $work/NAME.sock
-# card NAME [KEY VALUE]...
-#                          a looping network card, the same
+# card NAME [PAIRS]        a looping network card, the same
 # open_doors               start the daemon and bind all of these
 # kill_doors               kill it outright; then open_doors may follow
 # close_doors              end it; its log must hold no complaint
@@ -57,11 +56,11 @@ disk()
 
 card()
 {
-	local name=$1
+	local name=$1 pairs=${2:-1} kind=vdpasim_net
 
-	shift
+	[ "$pairs" = 1 ] || kind="net backend loopback max_vqp $pairs"
 	names+=("$name")
-	devs+=(--dev "$name vdpasim_net mac $mac $*$(
+	devs+=(--dev "$name $kind mac $mac$(
 		) bind vhost_user path $work/$name.sock")
 }
 

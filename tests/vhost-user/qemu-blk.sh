@@ -11,7 +11,7 @@
 
 tool "$1"
 # shellcheck disable=SC2034
-GUEST_QEMU=$tool GUEST_SMP=$3 GUEST_ROOT=/dev/vda1 GUEST_HOLD=1
+GUEST_QEMU=$tool GUEST_TIMEOUT=280 GUEST_SMP=$3 GUEST_ROOT=/dev/vda1 GUEST_HOLD=1
 ring=$2 queues=$3
 guest_disk "$work/disk"
 disk d0 "$work/disk" "$queues"

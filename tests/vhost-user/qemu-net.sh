@@ -6,34 +6,38 @@
 #
 # Copyright (c) 2026, the vdpakit authors
 #
-# usage: qemu-net.sh qemu7|qemu10 split|packed
+# usage: qemu-net.sh qemu7|qemu10 split|packed [PAIRS]
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 tool "$1"
 # shellcheck disable=SC2034
 GUEST_QEMU=$tool GUEST_WORK=$work/share GUEST_REBOOTS=1 GUEST_HOLD=1
-ring=$2 frames=500
+ring=$2 pairs=${3:-1} frames=500
+GUEST_SMP=$pairs GUEST_TIMEOUT=280
 mkdir -p "$GUEST_WORK"
-card n0
+card n0 "$pairs"
 open_doors
+netdev=vhost-user,id=n0,chardev=c0,queues=$pairs
 card=virtio-net-pci,netdev=n0,mac=$mac,disable-legacy=on,romfile=
+[ "$pairs" = 1 ] || card+=,mq=on,vectors=$((2 * pairs + 2))
 [ "$ring" = split ] || card+=,packed=on
 # Debian's 7.2 crashes in virtio_pci_set_guest_notifiers() when a vhost-user
 # card without KVM uses MSI-X, whatever the back end.
 [ "$1" != qemu7 ] || card+=,vectors=0
 guest_start "$guest_here/in/reboot.sh" 1 net-reload.sh 1 $frames -- \
 	-chardev "socket,id=c0,path=$work/n0.sock" \
-	-netdev vhost-user,id=n0,chardev=c0 -device "$card"
+	-netdev "$netdev" -device "$card"
 guest_wait_for '^GUEST-RC=' || guest_died 'never came to its end'
-for counter in 'rx packets' 'tx packets'; do
-	n=$(($(stat_of n0 0 "$counter") + $(stat_of n0 1 "$counter")))
-	[ "$n" -ge $((4 * frames)) ] ||
-		guest_died "$counter $n after 4 times $frames"
+# The guest drives its card again since it rebooted: that counts from 0.
+for ((idx = 0; idx < 2 * pairs; idx++)); do
+	n=$(($(stat_of n0 $idx 'rx packets') + $(stat_of n0 $idx 'tx packets')))
+	[ "$n" -ge $frames ] || guest_died "queue $idx carried $n frames"
 done
 guest_qmp quit >/dev/null
 guest_finish || guest_died "status $?"
-# Two boots, each with a reload between two rounds.
-[ "$(guest_log | grep -c "sent=$frames received=$frames bad=0")" = 4 ] ||
+# Two boots, each with a reload between two rounds, on each CPU.
+[ "$(guest_log | grep -c "sent=$frames received=$frames bad=0")" = \
+	$((4 * pairs)) ] ||
 	guest_died 'not every round was whole'
 bits=$(guest_log | sed -n 's/^net: features //p' | head -n 1)
 [ "${bits:34:1}" = "$([ "$ring" = packed ] && echo 1 || echo 0)" ] ||

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: BSD-2-Clause
-# A network device on a loopback: what drives it, and do frames go round?
+# A network device on a loopback: what drives it, and do frames go round? Each
+# CPU sends some, on the queue that is its own where there are several.
 #
 # Copyright (c) 2026, the vdpakit authors
 #
@@ -13,4 +14,7 @@ echo "net: eth0 driver $(basename $(readlink $device/driver))" \
 # Bit 0 comes first.
 echo "net: features $(cat $device/features)"
 ip link set eth0 up || exit 1
-frames eth0 "${1:-3000}" "${2:-64}"
+for cpu in $(seq 0 $(($(nproc) - 1))); do
+	taskset "$(printf %x $((1 << cpu)))" frames eth0 "${1:-3000}" \
+		"${2:-64}" || exit 1
+done
