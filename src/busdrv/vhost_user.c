@@ -74,6 +74,11 @@ static int set_queues(struct vhost_user *vu, const char *value)
 	return r;
 }
 
+static int set_iommu(struct vhost_user *vu, const char *value)
+{
+	return parse_bool("iommu", value, &vu->offers_iommu);
+}
+
 static const struct vdpa_key keys[] = {
 	{ "path", "PATH", "of the unix socket (needed)" },
 	{ "server", "on|off",
@@ -84,10 +89,13 @@ static const struct vdpa_key keys[] = {
 	{ "mode", "OCTAL", "of the socket: who may connect (default 0600)" },
 	{ "queues", "N",
 	  "the answer to GET_QUEUE_NUM (default: all that carry data)" },
+	{ "iommu", "on|off",
+	  "offer VIRTIO_F_ACCESS_PLATFORM, for guests with a vIOMMU (default "
+	  "off)" },
 };
 
 static int (*const setters[])(struct vhost_user *vu, const char *value) = {
-	set_path, set_server, set_reconnect, set_mode, set_queues,
+	set_path, set_server, set_reconnect, set_mode, set_queues, set_iommu,
 };
 _Static_assert(ARRAY_SIZE(setters) == ARRAY_SIZE(keys), "one for each key");
 
@@ -120,6 +128,7 @@ static int set_params(struct vhost_user *vu, const struct vdpa_param *params,
 void vhost_user_destroy(struct vhost_user *vu)
 {
 	if (vu) {
+		pthread_mutex_destroy(&vu->misses.lock);
 		free(vu->rings);
 		free(vu);
 	}
@@ -144,6 +153,7 @@ static int vhost_user_probe(struct vdpa_driver *drv, struct vdpa_device *vdev,
 	vu->vdev = vdev;
 	vu->drv = drv;
 	vu->loop = vdpa_bus_control(vdev->bus);
+	pthread_mutex_init(&vu->misses.lock, NULL);
 	vu->mode = 0600;
 	vu->reconnect_ns = VHOST_USER_RECONNECT_MS * 1000000ULL;
 	vu->n_queues = vhost_user_n_data_queues(vdev);

@@ -55,6 +55,12 @@ static void end_session(struct vhost_user *vu)
 	vu->out.reply_fd = close_fd(vu->out.reply_fd);
 	vu->n_out = 0;
 	vhost_user_reset(vu);
+	vhost_user_unwatch_config(vu);
+	vhost_user_iommu_drop(vu);
+	vhost_user_channel_close(vu);
+	vhost_user_transfer_drop(vu);
+	vu->transfer.result = -EINPROGRESS;
+	vhost_user_inflight_drop(vu);
 	vhost_user_log_drop(vu);
 	vhost_user_rings_drop(vu);
 	vhost_user_mem_drop(vu);
@@ -267,7 +273,11 @@ static int begin_session(struct vhost_user *vu, int fd /* taken on success */)
 {
 	int r = loop_watch_new(vu->loop, fd, LOOP_IN, ready, vu, &vu->watch);
 
+	if (r == 0) {
+		r = vhost_user_watch_config(vu);
+	}
 	if (r < 0) {
+		vu->watch = loop_watch_free(vu->watch);
 		return r;
 	}
 	vu->fd = fd;
@@ -336,6 +346,9 @@ int vhost_user_open(struct vhost_user *vu)
 	int r;
 
 	vu->fd = -1;
+	vu->channel.fd = -1;
+	vu->transfer.fd = -1;
+	vu->transfer.result = -EINPROGRESS;
 	vu->out.reply_fd = -1;
 	loop_timer_init(&vu->deadline, vu->loop, missed_deadline, vu);
 	loop_timer_init(&vu->retry, vu->loop, try_connect, vu);

@@ -24,6 +24,8 @@
 
 #define F(x) BIT_ULL(VHOST_USER_PROTOCOL_F_##x)
 
+#define IN_BAND_NEEDS (F(BACKEND_REQ) | F(REPLY_ACK))
+
 /* ---- what is offered ---- */
 
 static uint64_t offered_features(const struct vhost_user *vu)
@@ -32,7 +34,9 @@ static uint64_t offered_features(const struct vhost_user *vu)
 
 	/* A front end that accepts whatever is offered would have us wait for
 	 * translations that it does not know how to send. */
-	features &= ~BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
+	if (!vu->offers_iommu || !vu->vdev->ops->set_miss) {
+		features &= ~BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
+	}
 	if (vu->vdev->ops->set_vq_log) {
 		features |= BIT_ULL(VHOST_USER_LOG_ALL_BIT);
 	}
@@ -42,13 +46,29 @@ static uint64_t offered_features(const struct vhost_user *vu)
 uint64_t vhost_user_offer(const struct vhost_user *vu)
 {
 	uint64_t offer = F(MQ) | F(REPLY_ACK) | F(RESET_DEVICE) |
-			 F(CONFIGURE_MEM_SLOTS) | F(STATUS);
+			 F(CONFIGURE_MEM_SLOTS) | F(STATUS) | F(BACKEND_REQ) |
+			 F(BACKEND_SEND_FD) | F(INBAND_NOTIFICATIONS);
 
 	if (vdpa_get_config_size(vu->vdev) > 0) {
 		offer |= F(CONFIG);
 	}
 	if (vu->vdev->ops->set_vq_log) {
 		offer |= F(LOG_SHMFD);
+	}
+	if (vu->vdev->ops->get_vq_notification) {
+		offer |= F(HOST_NOTIFIER);
+	}
+	if (vu->vdev->ops->set_vq_inflight) {
+		offer |= F(INFLIGHT_SHMFD);
+	}
+	if (vu->vdev->ops->save_state) {
+		offer |= F(DEVICE_STATE);
+	}
+	if (vu->vdev->ops->announce) {
+		offer |= F(RARP);
+	}
+	if (vdpa_get_device_id(vu->vdev) == VIRTIO_ID_NET) {
+		offer |= F(MTU);
 	}
 	return offer;
 }
@@ -118,6 +138,7 @@ void vhost_user_reset(struct vhost_user *vu)
 	reset_device(vu);
 	vhost_user_rings_reset(vu);
 	vu->status = 0;
+	vu->is_broken = false;
 }
 
 /* ---- features ---- */
@@ -167,6 +188,9 @@ int vhost_user_set_features(struct vhost_user *vu, struct vhost_user_msg *msg)
 		r = vhost_user_mem_update(vu);
 	}
 	if (r == 0) {
+		r = vhost_user_iommu_update(vu);
+	}
+	if (r == 0) {
 		r = vhost_user_log_update(vu, vu->mem, NULL);
 	}
 	if (r == 0 && !has_bit(features, VHOST_USER_F_PROTOCOL_FEATURES)) {
@@ -190,6 +214,12 @@ int vhost_user_set_protocol_features(struct vhost_user *vu,
 	if (unknown != 0) {
 		return err(-EINVAL, "protocol features 0x%llx were not offered",
 			   (unsigned long long)unknown);
+	}
+	if ((msg->payload.u64 & F(INBAND_NOTIFICATIONS)) &&
+	    (msg->payload.u64 & IN_BAND_NEEDS) != IN_BAND_NEEDS) {
+		vu->is_lost = true; /* there is no other way to tell */
+		return err(-EINVAL, "INBAND_NOTIFICATIONS without BACKEND_REQ "
+				    "and REPLY_ACK");
 	}
 	vu->protocol_features = msg->payload.u64;
 	return 0;

@@ -17,6 +17,10 @@
  *   vhost_user_mem.c    the memory table
  *   vhost_user_vring.c  rings: the shadow, start and stop
  *   vhost_user_log.c    the dirty log
+ *   vhost_user_backend.c  the back-end channel
+ *   vhost_user_iotlb.c  addresses that the front end translates
+ *   vhost_user_inflight.c  what outlives us
+ *   vhost_user_state.c  device state, and what the network is to know
  *
  * Addresses. Without VIRTIO_F_ACCESS_PLATFORM what stands in rings is
  * guest-physical: the memory table is mapped there, in address space 0 of the
@@ -38,6 +42,7 @@
 #ifndef BUSDRV_VHOST_USER_INTERNAL_H
 #define BUSDRV_VHOST_USER_INTERNAL_H
 
+#include <pthread.h>
 #include <sys/stat.h>
 
 #include "base/log.h"
@@ -52,6 +57,8 @@
 #define VHOST_USER_RECONNECT_MS 1000
 /* How often a ring is looked at whose driver does not kick. */
 #define VHOST_USER_POLL_NS (1 * 1000000ULL)
+/* Missing addresses that are asked for at a time. */
+#define VHOST_USER_MISSES_MAX 64
 
 struct mem_log;
 struct vhost_user;
@@ -71,6 +78,12 @@ struct vhost_user_msg {
 	unsigned int n_fds;
 	uint32_t reply_size;
 	int reply_fd;
+};
+
+/* An eventfd of ours that devices write and the control loop watches. */
+struct vhost_user_event {
+	int fd; /* valid with @watch */
+	struct loop_watch *watch; /* NULL: there is none */
 };
 
 /* What the front end said about one ring, and what became of it. */
@@ -95,6 +108,40 @@ struct vhost_user_ring {
 		uint64_t desc, driver, device;
 	} areas; /* while it runs */
 	struct loop_watch *kick_watch; /* the device cannot watch it itself */
+	/* in-band notifications: the device calls us */
+	bool has_no_call; /* the front end polls */
+	struct vhost_user_event call;
+	/* to be told on the back-end channel */
+	bool tells_call;
+	bool tells_err;
+	bool tells_notifier;
+};
+
+/* The back-end channel: what is said on it, one thing after the other. */
+struct vhost_user_channel {
+	int fd; /* -1: none */
+	struct loop_watch *watch;
+	struct vhost_user_msg out; /* its descriptor is borrowed */
+	size_t n_out, out_done; /* bytes of it; 0: nothing is on its way */
+	bool awaits_reply;
+	struct vhost_user_reply {
+		struct vhost_user_header hdr;
+		uint64_t u64;
+	} __attribute__((packed)) in;
+	size_t n_in;
+	bool tells_config;
+};
+
+/* Addresses that queues wait for. */
+struct vhost_user_misses {
+	struct vhost_user_event event; /* while somebody may miss any */
+	pthread_mutex_t lock;
+	/* under the lock */
+	struct {
+		uint64_t iova;
+		uint32_t perm;
+	} list[VHOST_USER_MISSES_MAX];
+	unsigned int n;
 };
 
 /* One region of the front end's memory. */
@@ -122,6 +169,7 @@ struct vhost_user {
 	uint64_t reconnect_ns;
 	uint32_t mode;
 	uint32_t n_queues; /* told to front ends */
+	bool offers_iommu;
 
 	/* vhost_user_conn.c */
 	struct unix_listener listener;
@@ -151,6 +199,21 @@ struct vhost_user {
 	struct loop_timer poll;
 	struct region *log_bitmap; /* NULL: none */
 	struct mem_log *log; /* while it is marked in; NULL: not */
+	struct vhost_user_channel channel;
+	struct vhost_user_event config;
+	struct vhost_user_misses misses;
+	bool is_broken; /* the front end was told of it */
+	struct region *inflight;
+	uint32_t n_inflight; /* rings that have a part of it */
+	uint64_t inflight_part; /* bytes */
+	struct vhost_user_transfer {
+		int fd; /* -1: none */
+		struct loop_watch *watch;
+		bool is_load;
+		char *buf;
+		size_t size, done;
+		int result; /* of the last one; -EINPROGRESS */
+	} transfer;
 
 	/* counters, since bind */
 	uint64_t n_sessions;
@@ -244,11 +307,12 @@ int vhost_user_set_status(struct vhost_user *vu, struct vhost_user_msg *msg);
 
 /* ---- vhost_user_mem.c ---- */
 
-/* Does the front end translate for us (VIRTIO_F_ACCESS_PLATFORM)? */
-bool vhost_user_has_iommu(const struct vhost_user *vu);
 /* Maps the table, or not, as vhost_user_has_iommu() says now. */
 int vhost_user_mem_update(struct vhost_user *vu);
 void vhost_user_mem_drop(struct vhost_user *vu);
+/* Return: NULL: no region has that user address */
+const struct vhost_user_slot *
+vhost_user_mem_find(const struct vhost_user_mem *mem, uint64_t uaddr);
 /* Return: 0; -EFAULT no region has that user address */
 int vhost_user_mem_translate(const struct vhost_user_mem *mem, uint64_t uaddr,
 			     uint64_t *ret_gpa);
@@ -283,6 +347,59 @@ void vhost_user_log_drop(struct vhost_user *vu);
 int vhost_user_set_log_base(struct vhost_user *vu, struct vhost_user_msg *msg);
 int vhost_user_set_log_fd(struct vhost_user *vu, struct vhost_user_msg *msg);
 
+/* ---- vhost_user_backend.c ---- */
+
+int vhost_user_event_new(struct vhost_user_event *event, struct loop *loop,
+			 void (*fn)(void *priv, unsigned int events),
+			 void *priv);
+/* Takes a zeroed one. */
+void vhost_user_event_free(struct vhost_user_event *event);
+
+/* Writes an eventfd of the front end's, without waiting; -1: nothing. */
+void vhost_user_signal(int fd);
+/* There may be something to tell. */
+void vhost_user_tell(struct vhost_user *vu);
+void vhost_user_channel_close(struct vhost_user *vu);
+/* For the length of a session. */
+int vhost_user_watch_config(struct vhost_user *vu);
+void vhost_user_unwatch_config(struct vhost_user *vu);
+
+int vhost_user_set_backend_req_fd(struct vhost_user *vu,
+				  struct vhost_user_msg *msg);
+
+/* ---- vhost_user_iotlb.c ---- */
+
+/* Does the front end translate for us (VIRTIO_F_ACCESS_PLATFORM)? */
+bool vhost_user_has_iommu(const struct vhost_user *vu);
+/* Asks for what is missing, or not, as vhost_user_has_iommu() says now. */
+int vhost_user_iommu_update(struct vhost_user *vu);
+void vhost_user_iommu_drop(struct vhost_user *vu);
+/* Takes the oldest out of the list. Return: was there one? */
+bool vhost_user_next_miss(struct vhost_user *vu, struct vhost_iotlb_msg *ret);
+
+int vhost_user_iotlb_msg(struct vhost_user *vu, struct vhost_user_msg *msg);
+
+/* ---- vhost_user_inflight.c ---- */
+
+void vhost_user_inflight_drop(struct vhost_user *vu);
+int vhost_user_inflight_ring(const struct vhost_user_ring *ring);
+
+int vhost_user_get_inflight_fd(struct vhost_user *vu,
+			       struct vhost_user_msg *msg);
+int vhost_user_set_inflight_fd(struct vhost_user *vu,
+			       struct vhost_user_msg *msg);
+
+/* ---- vhost_user_state.c ---- */
+
+void vhost_user_transfer_drop(struct vhost_user *vu);
+
+int vhost_user_set_device_state_fd(struct vhost_user *vu,
+				   struct vhost_user_msg *msg);
+int vhost_user_check_device_state(struct vhost_user *vu,
+				  struct vhost_user_msg *msg);
+int vhost_user_send_rarp(struct vhost_user *vu, struct vhost_user_msg *msg);
+int vhost_user_net_set_mtu(struct vhost_user *vu, struct vhost_user_msg *msg);
+
 /* ---- vhost_user_vring.c ---- */
 
 int vhost_user_rings_new(struct vhost_user *vu);
@@ -314,5 +431,6 @@ int vhost_user_set_vring_call(struct vhost_user *vu,
 int vhost_user_set_vring_err(struct vhost_user *vu, struct vhost_user_msg *msg);
 int vhost_user_set_vring_enable(struct vhost_user *vu,
 				struct vhost_user_msg *msg);
+int vhost_user_vring_kick(struct vhost_user *vu, struct vhost_user_msg *msg);
 
 #endif

@@ -13,19 +13,12 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include <linux/virtio_config.h>
-
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "busdrv/vhost_user_internal.h"
 #include "mem/backing.h"
 
 #define ASID 0
-
-bool vhost_user_has_iommu(const struct vhost_user *vu)
-{
-	return has_bit(vu->features, VIRTIO_F_ACCESS_PLATFORM);
-}
 
 static uint64_t gpa_last(const struct vhost_user_region *r)
 {
@@ -228,6 +221,17 @@ static int publish(struct vhost_user *vu, const struct vhost_user_mem *mem,
 	return r;
 }
 
+static bool loses_any(const struct vhost_user_mem *old,
+		      const struct vhost_user_mem *mem)
+{
+	for (unsigned int i = 0; old && i < old->n; i++) {
+		if (!holds(mem, &old->slots[i])) {
+			return true;
+		}
+	}
+	return false;
+}
+
 /* From now on @take_mem is the table. */
 static int replace(struct vhost_user *vu, struct vhost_user_mem *take_mem)
 {
@@ -243,6 +247,8 @@ static int replace(struct vhost_user *vu, struct vhost_user_mem *take_mem)
 	if (!vhost_user_has_iommu(vu)) {
 		r = publish(vu, take_mem, vu->is_mapped ? old : NULL);
 		vu->is_mapped = true;
+	} else if (loses_any(old, take_mem)) {
+		vdpa_reset_map(vu->vdev, ASID); /* it is asked for anew */
 	}
 	vu->mem = take_mem;
 	if (r == 0) {
@@ -295,19 +301,30 @@ void vhost_user_mem_drop(struct vhost_user *vu)
 	vu->is_mapped = false;
 }
 
-int vhost_user_mem_translate(const struct vhost_user_mem *mem, uint64_t uaddr,
-			     uint64_t *ret_gpa)
+const struct vhost_user_slot *
+vhost_user_mem_find(const struct vhost_user_mem *mem, uint64_t uaddr)
 {
 	for (unsigned int i = 0; mem && i < mem->n; i++) {
 		const struct vhost_user_region *r = &mem->slots[i].r;
 
 		if (uaddr - r->user_addr < r->size) {
-			*ret_gpa = r->guest_addr + (uaddr - r->user_addr);
-			return 0;
+			return &mem->slots[i];
 		}
 	}
-	return err(-EFAULT, "no region has the address 0x%llx",
-		   (unsigned long long)uaddr);
+	return NULL;
+}
+
+int vhost_user_mem_translate(const struct vhost_user_mem *mem, uint64_t uaddr,
+			     uint64_t *ret_gpa)
+{
+	const struct vhost_user_slot *s = vhost_user_mem_find(mem, uaddr);
+
+	if (!s) {
+		return err(-EFAULT, "no region has the address 0x%llx",
+			   (unsigned long long)uaddr);
+	}
+	*ret_gpa = s->r.guest_addr + (uaddr - s->r.user_addr);
+	return 0;
 }
 
 /* ---- messages ---- */

@@ -93,11 +93,44 @@ static int find_areas(const struct vhost_user_ring *ring,
 	return r;
 }
 
-static void set_call(struct vhost_user_ring *ring)
+static bool is_in_band(const struct vhost_user *vu)
 {
-	const struct vdpa_callback cb = { .trigger_fd = ring->call_fd };
+	return vhost_user_has(vu, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS);
+}
 
-	(void)vdpa_set_vq_cb(ring->vu->vdev, ring->idx, &cb); /* idx is right */
+static void call_in_band(void *priv, unsigned int events)
+{
+	struct vhost_user_ring *ring = priv;
+
+	(void)events;
+	ring->tells_call = true;
+	vhost_user_tell(ring->vu);
+}
+
+/* The front end's descriptor; or ours, and we tell it; or none: it polls. */
+static int set_call(struct vhost_user_ring *ring)
+{
+	struct vhost_user *vu = ring->vu;
+	struct vdpa_callback cb = { .trigger_fd = ring->call_fd };
+	bool is_ours = is_in_band(vu) && ring->call_fd < 0 &&
+		       !ring->has_no_call;
+	int r = 0;
+
+	if (is_ours && !ring->call.watch) {
+		r = vhost_user_event_new(&ring->call, vu->loop, call_in_band,
+					 ring);
+	}
+	if (r < 0) {
+		return r;
+	}
+	if (is_ours) {
+		cb.trigger_fd = ring->call.fd;
+	}
+	r = vdpa_set_vq_cb(vu->vdev, ring->idx, &cb);
+	if (!is_ours && ring->call.watch) {
+		vhost_user_event_free(&ring->call);
+	}
+	return r;
 }
 
 static void control_kick(void *priv, unsigned int events)
@@ -121,6 +154,24 @@ static int set_kick(struct vhost_user_ring *ring)
 	return r == -EOPNOTSUPP ? 0 : r;
 }
 
+/*
+ * Whoever was here before us may have died between using buffers and saying
+ * so; nobody else would say it, and the driver would wait.
+ */
+static void call_after_crash(struct vhost_user_ring *ring)
+{
+	struct vhost_user *vu = ring->vu;
+
+	if (!vu->inflight) {
+		return;
+	}
+	vhost_user_signal(ring->call_fd);
+	if (ring->call.watch) {
+		ring->tells_call = true;
+		vhost_user_tell(vu);
+	}
+}
+
 static int give_to_device(struct vhost_user_ring *ring)
 {
 	const struct vhost_user_ring_areas *a = &ring->areas;
@@ -137,10 +188,15 @@ static int give_to_device(struct vhost_user_ring *ring)
 		r = vdpa_set_vq_state(vdev, ring->idx, &state);
 	}
 	if (r == 0) {
+		r = vhost_user_inflight_ring(ring);
+	}
+	if (r == 0) {
 		r = set_kick(ring);
 	}
 	if (r == 0) {
-		set_call(ring);
+		r = set_call(ring);
+	}
+	if (r == 0) {
 		r = vdpa_set_vq_ready(vdev, ring->idx, true);
 	}
 	return r;
@@ -183,6 +239,13 @@ static int start_ring(struct vhost_user_ring *ring)
 		r = loop_timer_set(&vu->poll, VHOST_USER_POLL_NS);
 	}
 	ring->is_running = r == 0;
+	if (r == 0) {
+		call_after_crash(ring);
+	}
+	if (r == 0 && vhost_user_has(vu, VHOST_USER_PROTOCOL_F_HOST_NOTIFIER)) {
+		ring->tells_notifier = true;
+		vhost_user_tell(vu);
+	}
 	return err_context(r, "ring %u", ring->idx);
 }
 
@@ -301,6 +364,10 @@ void vhost_user_rings_reset(struct vhost_user *vu)
 		ring->is_started = false;
 		ring->is_enabled = false;
 		ring->has_base = false;
+		ring->is_polled = false;
+		ring->tells_call = false;
+		ring->tells_err = false;
+		ring->tells_notifier = false;
 		ring->kick_fd = close_fd(ring->kick_fd);
 	}
 }
@@ -310,6 +377,9 @@ void vhost_user_rings_drop(struct vhost_user *vu)
 	for (uint32_t i = 0; i < vu->n_rings; i++) {
 		struct vhost_user_ring *ring = &vu->rings[i];
 
+		if (ring->call.watch) {
+			vhost_user_event_free(&ring->call);
+		}
 		(void)close_fd(ring->call_fd);
 		(void)close_fd(ring->err_fd);
 		ring_init(ring, vu, (uint16_t)i);
@@ -439,6 +509,24 @@ int vhost_user_set_vring_enable(struct vhost_user *vu,
 	return update_ring(ring);
 }
 
+int vhost_user_vring_kick(struct vhost_user *vu, struct vhost_user_msg *msg)
+{
+	const struct vhost_vring_state *s = &msg->payload.state;
+	struct vhost_user_ring *ring;
+	int r = find_ring(vu, s->index, &ring);
+
+	if (r == 0 && s->num != 0) {
+		r = err(-EINVAL, "kick ring %u: %u", s->index, s->num);
+	}
+	if (r < 0) {
+		return r;
+	}
+	ring->is_started = true;
+	r = update_ring(ring);
+	return r < 0 || !ring->is_running ? r
+					  : vdpa_kick_vq(vu->vdev, ring->idx);
+}
+
 /* ---- descriptors ---- */
 
 /* What can be written to without harm: user-mode Linux gives us a pipe. */
@@ -509,11 +597,13 @@ int vhost_user_set_vring_call(struct vhost_user *vu, struct vhost_user_msg *msg)
 	}
 	old = ring->call_fd;
 	ring->call_fd = fd;
-	if (ring->is_running) {
-		set_call(ring);
+	ring->has_no_call = fd < 0;
+	r = ring->is_running ? set_call(ring) : 0;
+	if (r == 0 && ring->is_running) {
+		call_after_crash(ring);
 	}
 	(void)close_fd(old);
-	return 0;
+	return r;
 }
 
 int vhost_user_set_vring_err(struct vhost_user *vu, struct vhost_user_msg *msg)

@@ -1,13 +1,15 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * Tests of what the vhost-user bus driver does for those who move a guest: the
- * dirty log.
+ * dirty log, device state, inflight memory, and what the network is told.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <sys/eventfd.h>
 #include <sys/mman.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <linux/virtio_blk.h>
@@ -28,14 +30,14 @@ struct fixture {
 	unsigned int n_fds;
 };
 
-static int set_up(void **state)
+static int set_up_with(void **state, const char *mgmtdev)
 {
 	struct fixture *fx = calloc(1, sizeof(*fx));
 
 	assert_non_null(fx);
 	fx->n_fds = vfront_count_fds();
 	fx->fw = vfront_world_new(NULL, 1);
-	vworld_add(fx->fw->w, "vdpasim_blk", "b0", 0, NULL, NULL);
+	vworld_add(fx->fw->w, mgmtdev, "b0", 0, NULL, NULL);
 	fx->vdev = vdpa_device_find(fx->fw->w->bus, "b0");
 	assert_int_equal(vfront_bind(fx->fw, "b0", NULL, NULL), 0);
 	fx->f = vfront_connect(fx->fw);
@@ -46,6 +48,16 @@ static int set_up(void **state)
 	assert_ptr_not_equal(fx->log, MAP_FAILED);
 	*state = fx;
 	return 0;
+}
+
+static int set_up(void **state)
+{
+	return set_up_with(state, "vdpasim_blk");
+}
+
+static int set_up_net(void **state)
+{
+	return set_up_with(state, "vdpasim_net");
 }
 
 static int tear_down(void **state)
@@ -252,7 +264,225 @@ static void test_log_fd_is_an_eventfd(void **state)
 	close(event);
 }
 
+/* ---- device state ---- */
+
+static uint64_t state_fd(struct vfront *f, uint32_t direction, int fd)
+{
+	const struct vhost_user_device_state s = { .direction = direction };
+	struct vfront_msg msg;
+
+	assert_int_equal(vfront_send(f, VHOST_USER_SET_DEVICE_STATE_FD, 0, &s,
+				     sizeof(s), &fd, 1),
+			 0);
+	assert_int_equal(vfront_recv(f, &msg), 0);
+	assert_int_equal(msg.fd, -1);
+	return msg.payload.u64;
+}
+
+/* Saved here, loaded again; what is not a state is refused. */
+static void test_device_state_goes_through_a_pipe(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+	char buf[4096];
+	ssize_t n;
+	int p[2];
+
+	vfront_negotiate(f, 0);
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	assert_int_equal(state_fd(f, 0, p[1]), VHOST_USER_VRING_NOFD);
+	close(p[1]);
+	vfront_wait(fx->fw, p[0]);
+	n = read(p[0], buf, sizeof(buf));
+	assert_true(n >= 0);
+	close(p[0]);
+	assert_int_equal(vfront_get(f, VHOST_USER_CHECK_DEVICE_STATE), 0);
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	assert_int_equal(state_fd(f, 1, p[0]), VHOST_USER_VRING_NOFD);
+	close(p[0]);
+	assert_int_equal(write(p[1], buf, (size_t)n), n);
+	/* not at its end yet: then it is not done */
+	assert_int_equal(vfront_get(f, VHOST_USER_CHECK_DEVICE_STATE), 1);
+	close(p[1]);
+	assert_int_equal(vfront_get(f, VHOST_USER_CHECK_DEVICE_STATE), 0);
+}
+
+static void test_device_state_that_is_none(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+	int p[2];
+
+	vfront_start(f, 0, 1, 8);
+	assert_int_equal(vfront_get(f, VHOST_USER_CHECK_DEVICE_STATE), 1);
+	assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, p),
+			 0);
+	/* while a ring runs; no direction; no pipe */
+	assert_int_equal(state_fd(f, 1, p[0]), 0x101);
+	(void)vfront_get_base(f, 0);
+	assert_int_equal(state_fd(f, 2, p[0]), 0x101);
+	assert_int_equal(state_fd(f, 1, f->memfd), 0x101);
+	assert_int_equal(state_fd(f, 1, p[0]), 0x100);
+	close(p[0]);
+	/* more than there may be: it is not even read to its end */
+	for (int i = 0; i < 100; i++) {
+		static const char junk[16384];
+
+		(void)!send(p[1], junk, sizeof(junk),
+			    MSG_DONTWAIT | MSG_NOSIGNAL);
+		assert_int_equal(vfront_sync(f), 0);
+	}
+	assert_int_equal(send(p[1], "x", 1, MSG_DONTWAIT | MSG_NOSIGNAL), -1);
+	close(p[1]);
+	assert_int_equal(vfront_get(f, VHOST_USER_CHECK_DEVICE_STATE), 1);
+}
+
+/* ---- inflight memory ---- */
+
+static int get_inflight(struct vfront *f, uint16_t queues, uint16_t num,
+			struct vfront_msg *ret)
+{
+	const struct vhost_user_inflight in = { .num_queues = queues,
+						.queue_size = num };
+
+	assert_int_equal(vfront_send(f, VHOST_USER_GET_INFLIGHT_FD, 0, &in,
+				     sizeof(in), NULL, 0),
+			 0);
+	assert_int_equal(vfront_recv(f, ret), 0);
+	assert_int_equal(ret->hdr.size, sizeof(in));
+	return ret->fd;
+}
+
+/* QEMU asks for rings of 128, and SeaBIOS then uses 256. */
+static void test_inflight_memory_is_enough_for_larger_rings(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+	struct vhost_user_inflight in;
+	struct vfront_msg msg;
+	int fd;
+
+	vfront_negotiate(f, 0);
+	fd = get_inflight(f, 1, 8, &msg);
+	in = msg.payload.inflight;
+	assert_int_equal(vfront_set_memory(f), 0);
+	vfront_make_queue(f, 0, 256);
+	vfront_set_ring(f, 0);
+	vfront_set_call(f, 0);
+	vfront_set_kick(f, 0);
+	assert_int_equal(vfront_ack_state(f, VHOST_USER_SET_VRING_ENABLE, 0, 1),
+			 0);
+	assert_int_equal(vfront_blk(f, 0, VIRTIO_BLK_T_FLUSH, 0, NULL, 0), 0);
+	/* what another back end made may really be too small: it runs */
+	f->q[0].base = vfront_get_base(f, 0);
+	in.mmap_size = 192;
+	vfront_must(f, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), &fd, 1);
+	vfront_set_ring(f, 0);
+	vfront_set_kick(f, 0);
+	assert_int_equal(vfront_blk(f, 0, VIRTIO_BLK_T_FLUSH, 0, NULL, 0), 0);
+	close(fd);
+}
+
+static void test_inflight_memory_is_made_used_and_given_back(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+	struct vhost_user_inflight in;
+	struct vfront_msg msg;
+	uint64_t n;
+	int fd;
+
+	vfront_negotiate(f, 0);
+	assert_int_equal(get_inflight(f, 2, 8, &msg), -1);
+	assert_int_equal(msg.payload.inflight.mmap_size, 0);
+	assert_int_equal(get_inflight(f, 1, 0, &msg), -1);
+	fd = get_inflight(f, 1, 8, &msg);
+	assert_true(fd >= 0);
+	in = msg.payload.inflight;
+	assert_true(in.mmap_size >= 16 + 8 * 16);
+	assert_int_equal(ftruncate(fd, 0), -1); /* sealed */
+	/* a ring that starts on it calls: its predecessor may not have */
+	assert_int_equal(vfront_set_memory(f), 0);
+	vfront_make_queue(f, 0, 8);
+	vfront_set_ring(f, 0);
+	vfront_set_call(f, 0);
+	vfront_set_kick(f, 0);
+	assert_int_equal(read(f->q[0].call_fd, &n, 8), -1);
+	assert_int_equal(vfront_ack_state(f, VHOST_USER_SET_VRING_ENABLE, 0, 1),
+			 0);
+	assert_int_equal(read(f->q[0].call_fd, &n, 8), 8);
+	/* it goes on where it was, stopped and started on the same memory */
+	for (int i = 0; i < 20; i++) {
+		f->next_free = 65536;
+		assert_int_equal(
+			vfront_blk(f, 0, VIRTIO_BLK_T_FLUSH, 0, NULL, 0), 0);
+		if (i % 5 == 4) {
+			f->q[0].base = vfront_get_base(f, 0);
+			vfront_set_ring(f, 0);
+			vfront_set_kick(f, 0);
+		}
+	}
+	vfront_must(f, VHOST_USER_SET_INFLIGHT_FD, &in, sizeof(in), &fd, 1);
+	in.mmap_size = 64;
+	assert_int_equal(vfront_ack(f, VHOST_USER_SET_INFLIGHT_FD, &in,
+				    sizeof(in), &fd, 1),
+			 1);
+	in.mmap_size = 1 << 30;
+	assert_int_equal(vfront_ack(f, VHOST_USER_SET_INFLIGHT_FD, &in,
+				    sizeof(in), &fd, 1),
+			 1);
+	vfront_close(f);
+	fx->f = f = vfront_connect(fx->fw);
+	vfront_start(f, 0, 1, 8);
+	close(fd);
+}
+
+/* H68: the buffer says what it likes; the ring breaks, nobody else. */
+static void test_h68_inflight_memory_full_of_lies(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+	const uint64_t one = 1;
+	struct vfront_msg msg;
+	char *mem;
+	int fd;
+
+	vfront_negotiate(f, 0);
+	fd = get_inflight(f, 1, 8, &msg);
+	mem = mmap(NULL, msg.payload.inflight.mmap_size, PROT_READ | PROT_WRITE,
+		   MAP_SHARED, fd, 0);
+	assert_ptr_not_equal(mem, MAP_FAILED);
+	memset(mem, 0xff, msg.payload.inflight.mmap_size);
+	assert_int_equal(vfront_set_memory(f), 0);
+	vfront_make_queue(f, 0, 8);
+	vfront_set_ring(f, 0);
+	vfront_set_kick(f, 0);
+	assert_int_equal(vfront_ack_state(f, VHOST_USER_SET_VRING_ENABLE, 0, 1),
+			 0);
+	assert_int_equal(write(f->q[0].kick_fd, &one, 8), 8);
+	assert_int_equal(vfront_sync(f), 0);
+	munmap(mem, msg.payload.inflight.mmap_size);
+	close(fd);
+}
+
+/* ---- the network ---- */
+
+static void test_mtu_and_rarp_of_a_network_device(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+	const uint64_t mac = 0x563412005452ULL;
+
+	vfront_negotiate(f, 0);
+	assert_int_equal(vfront_ack_u64(f, VHOST_USER_NET_SET_MTU, 67), 1);
+	assert_int_equal(vfront_ack_u64(f, VHOST_USER_NET_SET_MTU, 65536), 1);
+	assert_int_equal(vfront_ack_u64(f, VHOST_USER_NET_SET_MTU, 1500), 0);
+	assert_int_equal(vfront_ack_u64(f, VHOST_USER_SEND_RARP, mac), 0);
+	assert_int_equal(vfront_get(f, VHOST_USER_GET_QUEUE_NUM), 2);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
+#define N(f) cmocka_unit_test_setup_teardown(f, set_up_net, tear_down)
 
 static const struct CMUnitTest tests[] = {
 	/* first: for each test cmocka puts a handler of its own over ours */
@@ -263,6 +493,12 @@ static const struct CMUnitTest tests[] = {
 	T(test_log_follows_the_memory_table),
 	T(test_h67_logs_that_cannot_be),
 	T(test_log_fd_is_an_eventfd),
+	T(test_inflight_memory_is_enough_for_larger_rings),
+	N(test_device_state_goes_through_a_pipe),
+	N(test_device_state_that_is_none),
+	T(test_inflight_memory_is_made_used_and_given_back),
+	T(test_h68_inflight_memory_full_of_lies),
+	N(test_mtu_and_rarp_of_a_network_device),
 };
 
 TEST_MAIN("vhost_user_migrate")
