@@ -23,6 +23,12 @@
 
 #define KEYS_MAX	64
 #define BLOCK_BYTES_MAX 4096
+/*
+ * Measured with one request at a time, both sides asleep between, on two CPUs:
+ * a median of 35 us without polling, 32 with 16, 19 with 32, 20 with 64. About
+ * what sleeping and being woken costs: so polling in vain costs as much at most.
+ */
+#define POLL_US_DEFAULT 32
 
 struct blk_mgmtdev {
 	struct vdpa_mgmtdev mgmtdev;
@@ -81,7 +87,10 @@ static const struct blk_key class_keys[] = {
 	{ { "serial", "TEXT",
 	    "what GET_ID answers, up to 20 bytes (default: the name)" },
 	  set_serial },
-	{ SOFT_KEY_POLL_US, blk_set_poll_us },
+	{ { "poll_us", "N",
+	    "poll a queue in vain for up to N microseconds before sleeping; "
+	    "adapts to the load (default 32)" },
+	  blk_set_poll_us },
 };
 
 /* Keys of `dev set`. */
@@ -164,6 +173,7 @@ static int make(struct blk_mgmtdev *m, const char *name,
 	(void)snprintf(blk->soft.vdev.name, VDPA_NAME_MAX, "%s", name);
 	memcpy(blk->id, name, min_of(strlen(name), sizeof(blk->id)));
 	blk->num_queues = 1;
+	blk->soft.max_poll_us = POLL_US_DEFAULT;
 	blk->soft.num_max = SOFT_SIM_NUM_MAX;
 	blk->feature_mask = m->mgmtdev.supported_features;
 	if (has_bit(config->mask, VDPA_ATTR_FEATURES)) {
