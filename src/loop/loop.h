@@ -227,6 +227,7 @@ struct loop_poller {
 	struct loop *loop;
 	struct list node;
 	bool is_active;
+	bool is_woken; /* since the last poll() */
 	uint64_t poll_ns;
 	uint64_t idle_since_ns;
 	struct list active_node;

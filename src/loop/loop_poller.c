@@ -109,6 +109,8 @@ void loop_poller_wake(struct loop_poller *poller)
 
 	assert_owner(poller->loop);
 	if (poller->is_active) {
+		/* What it is woken for may have come after its last look. */
+		poller->is_woken = true;
 		return;
 	}
 	slept_ns = loop_now_ns(poller->loop) - poller->idle_since_ns;
@@ -149,6 +151,7 @@ unsigned int loop_poller_run(struct loop_poller *poller, bool may_sleep)
 	unsigned int n;
 
 	loop->running_poller = poller;
+	poller->is_woken = false;
 	n = poller->poll(poller->priv);
 	if (loop->running_poller && n > 0) {
 		found(poller);
@@ -188,7 +191,8 @@ void loop_pollers_check(struct loop *loop)
 		loop->next_poller = item->next;
 		if (poller->idle_since_ns == 0) {
 			poller->idle_since_ns = now_ns;
-		} else if (now_ns - poller->idle_since_ns >= poller->poll_ns) {
+		} else if (!poller->is_woken &&
+			   now_ns - poller->idle_since_ns >= poller->poll_ns) {
 			settle(poller);
 		}
 		item = loop->next_poller;

@@ -111,6 +111,35 @@ static bool busy_arm(void *priv)
 	return false;
 }
 
+/*
+ * Something is ready while the poller polls in vain, and in the moment when its
+ * time is over: arm() knows nothing of it, so poll() must look once more.
+ */
+static void test_poller_that_is_woken_looks_before_it_sleeps(void **state)
+{
+	struct queue q;
+	struct env env;
+
+	env_init(&env, state);
+	queue_init(&q, &env, 1000);
+	loop_poller_wake(&q.poller);
+	assert_true(q.poller.is_active);
+	q.poller.idle_since_ns = 1; /* for ever */
+	loop_poller_wake(&q.poller);
+	loop_pollers_check(env.loop);
+	assert_true(q.poller.is_active);
+	assert_int_equal(q.n_arms, 0);
+	(void)loop_pollers_run(env.loop);
+	assert_int_equal(q.n_polls, 1);
+	/* it has looked: now it may sleep */
+	q.poller.idle_since_ns = 1;
+	loop_pollers_check(env.loop);
+	assert_false(q.poller.is_active);
+	assert_int_equal(q.n_arms, 1);
+	queue_fini(&q);
+	env_fini(&env);
+}
+
 static void test_busy_poller_leaves_time_for_all_else(void **state)
 {
 	struct busy busy = { .fd = new_eventfd(1) };
@@ -347,6 +376,7 @@ static const struct CMUnitTest tests[] = {
 	ON_ALL(test_poller_sleeps_until_it_is_woken),
 	ON_ALL(test_poller_that_finds_work_when_armed_goes_on),
 	ON_ALL(test_poller_polls_for_its_time_then_sleeps),
+	ON_THREADED(test_poller_that_is_woken_looks_before_it_sleeps),
 	ON_ALL(test_busy_poller_leaves_time_for_all_else),
 	ON_ALL(test_pollers_deleted_by_poll_or_arm_are_not_called),
 	ON_THREADED(test_no_kick_is_lost_while_a_poller_goes_to_sleep),
