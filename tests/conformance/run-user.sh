@@ -41,10 +41,12 @@ addr.type=unix,addr.path=$dir/blk" &
 fi
 
 export CONFORMANCE_NET=$dir/net
+export CONFORMANCE_IOMMU=$dir/iommu
 export CONFORMANCE_VDPAKIT=$build/src/cli/vdpakit
 export CONFORMANCE_VDPAKITD=$build/src/daemon/vdpakitd
 # shellcheck disable=SC2086 # several words
 "$build/src/cli/vdpakit" run ${CONFORMANCE_RUN_ARGS:-} \
 	--dev "net0 vdpasim_net mac 52:54:00:12:34:56 bind vhost_user path $dir/net" \
 	--dev "blk0 vdpasim_blk bind vhost_user path $dir/blk" \
+	--dev "blk1 vdpasim_blk bind vhost_user path $dir/iommu iommu on" \
 	-- "$program" "$@" | skips_are_ok

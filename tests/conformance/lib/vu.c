@@ -329,21 +329,32 @@ static void agree(struct vu *vu, uint64_t protocol)
 	vu->protocol = protocol;
 }
 
+int vu_connect_once(struct vu *vu, struct conf *c, const char *path,
+		    uint64_t protocol)
+{
+	int r = vu_try_connect(vu, c, path);
+
+	if (r < 0) {
+		return r;
+	}
+	r = vu_get_u64(vu, VU_GET_FEATURES, &vu->offered);
+	if (r < 0) {
+		vu_close(vu);
+		return r;
+	}
+	agree(vu, protocol);
+	return 0;
+}
+
 void vu_connect(struct vu *vu, struct conf *c, const char *path,
 		uint64_t protocol)
 {
 	unsigned long end = conf_now_ms() + CONF_WAIT_MS;
 
-	for (;;) {
-		assert_int_equal(vu_try_connect(vu, c, path), 0);
-		if (vu_get_u64(vu, VU_GET_FEATURES, &vu->offered) == 0) {
-			break;
-		}
+	while (vu_connect_once(vu, c, path, protocol) < 0) {
 		assert_true(conf_now_ms() < end);
-		vu_close(vu);
 		conf_breathe();
 	}
-	agree(vu, protocol);
 }
 
 void vu_close(struct vu *vu)

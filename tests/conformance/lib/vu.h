@@ -41,9 +41,11 @@ struct vu_msg {
 
 /* Return: 0, or what connect(2) says. The back end may still close it. */
 int vu_try_connect(struct vu *vu, struct conf *c, const char *path);
-/* The same, which must succeed, also if the last user is not quite gone; asks
- * for what is offered, and agrees on those protocol features of @protocol that
- * are. */
+/* Asks for what is offered, too, and agrees on those protocol features of
+ * @protocol that are. */
+int vu_connect_once(struct vu *vu, struct conf *c, const char *path,
+		    uint64_t protocol);
+/* The same, which must succeed soon: the last user may not be quite gone. */
 void vu_connect(struct vu *vu, struct conf *c, const char *path,
 		uint64_t protocol);
 void vu_close(struct vu *vu);
