@@ -83,6 +83,7 @@ struct loop *loop_free(struct loop *loop)
 	assert(loop->n_io == 0);
 	assert(list_is_empty(&loop->files));
 	loop->pool = loop_pool_free(loop->pool);
+	loop->signaller = loop_signaller_free(loop->signaller);
 	free(loop->timers.slots);
 	loop->ops->free(loop);
 	return NULL;

@@ -138,6 +138,16 @@ int loop_watch_change(struct loop_watch *watch, unsigned int events);
 struct loop_watch *loop_watch_free(struct loop_watch *watch);
 
 /**
+ * loop_signal() - add 1 to an eventfd that a peer may hold, too
+ * @loop: caller is its owner
+ * @fd: what is no eventfd, or closed, or full, is left as it is
+ *
+ * Never waits, whatever counter and mode the peer gave it (but see
+ * loop_signal.c on machines that forbid aio).
+ */
+void loop_signal(struct loop *loop, int fd);
+
+/**
  * struct loop_timer - one shot, embedded in its user
  *
  * Initialise with loop_timer_init(); owner of the loop only. Timers run in the

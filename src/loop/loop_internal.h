@@ -118,6 +118,7 @@ struct loop {
 	struct list new_io; /* submitted, and not yet taken by the back end */
 	unsigned int n_io; /* submitted, and not yet done */
 	struct loop_pool *pool; /* NULL: no file yet, or no need of one */
+	struct loop_signaller *signaller; /* NULL: simulated */
 };
 
 struct loop_file {
@@ -166,6 +167,11 @@ static inline void loop_watch_run(struct loop_watch *watch, unsigned int events)
 		watch->fn(watch->priv, events);
 	}
 }
+
+/* loop_signal.c */
+/* Return: 0, also where aio is not to be had; -ENOMEM */
+int loop_signaller_new(struct loop_signaller **ret);
+struct loop_signaller *loop_signaller_free(struct loop_signaller *s);
 
 /* loop_timer.c */
 

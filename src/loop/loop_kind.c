@@ -32,7 +32,19 @@ _Static_assert(ARRAY_SIZE(kinds) == LOOP_KIND_N, "one for each");
 
 int loop_new_kind(const char *name, enum loop_kind kind, struct loop **ret)
 {
-	return kinds[kind].make(name, ret);
+	struct loop *loop;
+	int r = kinds[kind].make(name, &loop);
+
+	if (r < 0) {
+		return r;
+	}
+	r = loop_signaller_new(&loop->signaller);
+	if (r < 0) {
+		loop_free(loop);
+		return r;
+	}
+	*ret = loop;
+	return 0;
 }
 
 int loop_new(const char *name, struct loop **ret)

@@ -15,8 +15,8 @@
  * too: all completions of one round of the loop are published together.
  *
  * One worker thread does all of it: no lock, no allocation, no other thread.
- * System calls: one look at the call eventfd and one write of it a burst, when
- * the driver asked for it. The kick eventfd is never read: it is watched
+ * System calls: one signal of the call eventfd a burst, when the driver asked
+ * for it. The kick eventfd is never read: it is watched
  * edge-triggered, so that its counter stays for whoever takes the notifier back
  * (QEMU does).
  *
@@ -24,35 +24,15 @@
  */
 #include <assert.h>
 #include <errno.h>
-#include <poll.h>
-#include <unistd.h>
 
 #include "soft/soft_internal.h"
 
-static bool is_full(int fd)
+void pump_signal(struct loop *loop, const struct vdpa_callback *cb)
 {
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-
-	return poll(&p, 1, 0) == 0;
-}
-
-/*
- * A counter that is full has told the driver already. One more write to it
- * fails with EAGAIN, or, in blocking mode, stops this worker for as long as the
- * client likes (H28): so we look first. The mode is the client's to change at
- * any time, so it says nothing. Any other failure is a descriptor of the
- * client's that does not work, and its own loss.
- */
-void pump_signal(const struct vdpa_callback *cb)
-{
-	uint64_t one = 1;
-
-	if (cb->trigger_fd < 0) {
-		if (cb->callback) {
-			cb->callback(cb->priv);
-		}
-	} else if (!is_full(cb->trigger_fd)) {
-		(void)!write(cb->trigger_fd, &one, sizeof(one));
+	if (cb->trigger_fd >= 0) {
+		loop_signal(loop, cb->trigger_fd);
+	} else if (cb->callback) {
+		cb->callback(cb->priv);
 	}
 }
 
@@ -89,7 +69,7 @@ static void call_queue(struct soft_vq *q)
 {
 	if (q->wants_call) {
 		q->wants_call = false;
-		pump_signal(&q->call);
+		pump_signal(q->worker, &q->call);
 	}
 }
 
@@ -116,7 +96,7 @@ void pump_broken(struct soft_vq *q)
 	if (__atomic_exchange_n(&q->is_broken, true, __ATOMIC_RELAXED)) {
 		return;
 	}
-	pump_signal(&q->config_call);
+	pump_signal(q->worker, &q->config_call);
 }
 
 static unsigned int pump_budget(struct soft_vq *q)

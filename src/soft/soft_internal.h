@@ -51,8 +51,8 @@ void pump_stop(struct soft_vq *q);
 /* Look at every running queue that this worker owns: something changed that
  * one of them may have waited for. */
 void pump_wake_all(struct soft_dev *dev, struct loop *worker);
-/* Tell whoever listens. */
-void pump_signal(const struct vdpa_callback *cb);
+/* Tell whoever listens; the caller is the owner of @loop. */
+void pump_signal(struct loop *loop, const struct vdpa_callback *cb);
 
 /* ---- soft_vq.c ---- */
 

@@ -318,7 +318,7 @@ void soft_config_changed(struct soft_dev *dev)
 {
 	dev->generation++;
 	if (dev->status & VIRTIO_CONFIG_S_DRIVER_OK) {
-		pump_signal(&dev->config_call);
+		pump_signal(vdpa_bus_control(dev->vdev.bus), &dev->config_call);
 	}
 }
 

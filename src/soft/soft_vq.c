@@ -71,7 +71,7 @@ static void start_on_worker(void *priv)
 	pump_start(q);
 	if (q->inflight.region) {
 		/* Who died here before may have used buffers and not called. */
-		pump_signal(&q->call);
+		pump_signal(q->worker, &q->call);
 	}
 }
 
