@@ -79,6 +79,11 @@ static int set_iommu(struct vhost_user *vu, const char *value)
 	return parse_bool("iommu", value, &vu->offers_iommu);
 }
 
+static int set_postcopy(struct vhost_user *vu, const char *value)
+{
+	return parse_bool("postcopy", value, &vu->offers_postcopy);
+}
+
 static const struct vdpa_key keys[] = {
 	{ "path", "PATH", "of the unix socket (needed)" },
 	{ "server", "on|off",
@@ -92,10 +97,14 @@ static const struct vdpa_key keys[] = {
 	{ "iommu", "on|off",
 	  "offer VIRTIO_F_ACCESS_PLATFORM, for guests with a vIOMMU (default "
 	  "off)" },
+	{ "postcopy", "on|off",
+	  "offer postcopy migration: a front end that you trust may then stop "
+	  "the workers for a while (default off)" },
 };
 
 static int (*const setters[])(struct vhost_user *vu, const char *value) = {
-	set_path, set_server, set_reconnect, set_mode, set_queues, set_iommu,
+	set_path,   set_server, set_reconnect, set_mode,
+	set_queues, set_iommu,	set_postcopy,
 };
 _Static_assert(ARRAY_SIZE(setters) == ARRAY_SIZE(keys), "one for each key");
 

@@ -48,6 +48,7 @@ static void set_retry(struct vhost_user *vu)
 /* The front end is gone, or cut off: nothing of it may be used any more. */
 static void end_session(struct vhost_user *vu)
 {
+	vhost_user_postcopy_drop(vu); /* or a drain might wait for ever */
 	vu->watch = loop_watch_free(vu->watch);
 	loop_timer_cancel(&vu->deadline);
 	close_fds(&vu->in);
@@ -350,6 +351,7 @@ int vhost_user_open(struct vhost_user *vu)
 	vu->transfer.fd = -1;
 	vu->transfer.result = -EINPROGRESS;
 	vu->out.reply_fd = -1;
+	vu->uffd = -1;
 	loop_timer_init(&vu->deadline, vu->loop, missed_deadline, vu);
 	loop_timer_init(&vu->retry, vu->loop, try_connect, vu);
 	if (vu->is_client) {

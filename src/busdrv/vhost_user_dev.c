@@ -59,7 +59,11 @@ uint64_t vhost_user_offer(const struct vhost_user *vu)
 		offer |= F(HOST_NOTIFIER);
 	}
 	if (vu->vdev->ops->set_vq_inflight) {
-		offer |= F(INFLIGHT_SHMFD);
+		/* Nothing is left in flight when a ring stops: that may be. */
+		offer |= F(INFLIGHT_SHMFD) | F(GET_VRING_BASE_INFLIGHT);
+	}
+	if (vu->offers_postcopy) {
+		offer |= F(PAGEFAULT);
 	}
 	if (vu->vdev->ops->save_state) {
 		offer |= F(DEVICE_STATE);

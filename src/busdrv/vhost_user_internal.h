@@ -69,6 +69,7 @@ struct vhost_user;
  * @fds, @n_fds: that came with it; what a handler keeps it sets to -1
  * @reply_size: of a request that has a reply of its own, bytes of @payload;
  *              set to its request's size before the handler is called
+ * @has_reply: set by a handler that answers although its request has no reply
  * @reply_fd: goes with the reply; closed by the sender; -1: none
  */
 struct vhost_user_msg {
@@ -78,6 +79,7 @@ struct vhost_user_msg {
 	unsigned int n_fds;
 	uint32_t reply_size;
 	int reply_fd;
+	bool has_reply;
 };
 
 /* An eventfd of ours that devices write and the control loop watches. */
@@ -170,6 +172,7 @@ struct vhost_user {
 	uint32_t mode;
 	uint32_t n_queues; /* told to front ends */
 	bool offers_iommu;
+	bool offers_postcopy;
 
 	/* vhost_user_conn.c */
 	struct unix_listener listener;
@@ -203,6 +206,8 @@ struct vhost_user {
 	struct vhost_user_event config;
 	struct vhost_user_misses misses;
 	bool is_broken; /* the front end was told of it */
+	int uffd; /* -1: no postcopy is underway */
+	bool is_listening; /* POSTCOPY_LISTEN came */
 	struct region *inflight;
 	uint32_t n_inflight; /* rings that have a part of it */
 	uint64_t inflight_part; /* bytes */
@@ -399,6 +404,24 @@ int vhost_user_check_device_state(struct vhost_user *vu,
 				  struct vhost_user_msg *msg);
 int vhost_user_send_rarp(struct vhost_user *vu, struct vhost_user_msg *msg);
 int vhost_user_net_set_mtu(struct vhost_user *vu, struct vhost_user_msg *msg);
+
+/* ---- vhost_user_postcopy.c ---- */
+
+/* Nobody waits for a page any more. First of all that ends a session. */
+void vhost_user_postcopy_drop(struct vhost_user *vu);
+/* Does the front end say that it serves faults, in a message of memory? */
+bool vhost_user_postcopy_is_ack(const struct vhost_user *vu,
+				const struct vhost_user_msg *msg);
+/* Regions are in the table: registers them, and puts our addresses in the
+ * message, which becomes the reply. */
+int vhost_user_postcopy_add(struct vhost_user *vu, struct vhost_user_msg *msg,
+			    struct vhost_user_region *regions, unsigned int n);
+
+int vhost_user_postcopy_advise(struct vhost_user *vu,
+			       struct vhost_user_msg *msg);
+int vhost_user_postcopy_listen(struct vhost_user *vu,
+			       struct vhost_user_msg *msg);
+int vhost_user_postcopy_end(struct vhost_user *vu, struct vhost_user_msg *msg);
 
 /* ---- vhost_user_vring.c ---- */
 

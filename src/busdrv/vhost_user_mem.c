@@ -336,6 +336,9 @@ int vhost_user_set_mem_table(struct vhost_user *vu, struct vhost_user_msg *msg)
 	_cleanup_mem_ struct vhost_user_mem *mem = NULL;
 	int r;
 
+	if (vhost_user_postcopy_is_ack(vu, msg)) {
+		return 0;
+	}
 	if (t->n_regions > VHOST_USER_REGIONS_MAX ||
 	    t->n_regions != msg->n_fds ||
 	    msg->hdr.size < offsetof(struct vhost_user_mem_table, regions) +
@@ -348,7 +351,14 @@ int vhost_user_set_mem_table(struct vhost_user *vu, struct vhost_user_msg *msg)
 		r = add_slot(mem, vu->mem ? vu->mem : &none, &t->regions[i],
 			     msg->fds[i]);
 	}
-	return r < 0 ? r : replace(vu, steal_ptr(mem));
+	if (r == 0) {
+		r = replace(vu, steal_ptr(mem));
+	}
+	if (r == 0 && vu->is_listening) {
+		r = vhost_user_postcopy_add(vu, msg, msg->payload.table.regions,
+					    t->n_regions);
+	}
+	return r;
 }
 
 int vhost_user_get_max_mem_slots(struct vhost_user *vu,
@@ -363,8 +373,16 @@ int vhost_user_add_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
 {
 	static const struct vhost_user_mem none;
 	_cleanup_mem_ struct vhost_user_mem *mem = NULL;
-	int r = copy_mem(vu->mem, NULL, &mem);
+	int r;
 
+	if (vhost_user_postcopy_is_ack(vu, msg)) {
+		return 0;
+	}
+	if (msg->hdr.size < sizeof(msg->payload.reg) || msg->n_fds != 1) {
+		return err(-EINVAL, "%u bytes, %u descriptors", msg->hdr.size,
+			   msg->n_fds);
+	}
+	r = copy_mem(vu->mem, NULL, &mem);
 	if (r < 0) {
 		return r;
 	}
@@ -373,7 +391,14 @@ int vhost_user_add_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
 			   VHOST_USER_MEM_SLOTS);
 	}
 	r = add_slot(mem, &none, &msg->payload.reg.region, msg->fds[0]);
-	return r < 0 ? r : replace(vu, steal_ptr(mem));
+	if (r == 0) {
+		r = replace(vu, steal_ptr(mem));
+	}
+	if (r == 0 && vu->is_listening) {
+		r = vhost_user_postcopy_add(vu, msg, &msg->payload.reg.region,
+					    1);
+	}
+	return r;
 }
 
 int vhost_user_rem_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)

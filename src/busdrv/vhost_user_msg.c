@@ -71,9 +71,12 @@ static const struct vhost_user_op ops[VHOST_USER_REQUEST_N] = {
 	    false, vhost_user_set_config),
 	ROW(CREATE_CRYPTO_SESSION, 0, CONF,  0, 0, F(CRYPTO_SESSION),      true),
 	ROW(CLOSE_CRYPTO_SESSION,  8, 8,     0, 0, F(CRYPTO_SESSION),      false),
-	ROW(POSTCOPY_ADVISE,       0, 8,     0, 0, F(PAGEFAULT),           true),
-	ROW(POSTCOPY_LISTEN,       0, 8,     0, 0, F(PAGEFAULT),           false),
-	ROW(POSTCOPY_END,          0, 8,     0, 0, F(PAGEFAULT),           true),
+	ROW(POSTCOPY_ADVISE,       0, 8,     0, 0, F(PAGEFAULT),           true,
+	    vhost_user_postcopy_advise),
+	ROW(POSTCOPY_LISTEN,       0, 8,     0, 0, F(PAGEFAULT),           false,
+	    vhost_user_postcopy_listen),
+	ROW(POSTCOPY_END,          0, 8,     0, 0, F(PAGEFAULT),           true,
+	    vhost_user_postcopy_end),
 	ROW(GET_INFLIGHT_FD,       VHOST_USER_INFLIGHT_MIN, 24, 0, 0,
 	    F(INFLIGHT_SHMFD), true, vhost_user_get_inflight_fd),
 	ROW(SET_INFLIGHT_FD,       VHOST_USER_INFLIGHT_MIN, 24, 1, 1,
@@ -85,7 +88,7 @@ static const struct vhost_user_op ops[VHOST_USER_REQUEST_N] = {
 	    false, vhost_user_vring_kick),
 	ROW(GET_MAX_MEM_SLOTS,     0, 8,     0, 0, F(CONFIGURE_MEM_SLOTS), true,
 	    vhost_user_get_max_mem_slots),
-	ROW(ADD_MEM_REG,           REG, REG, 1, 1, F(CONFIGURE_MEM_SLOTS), false,
+	ROW(ADD_MEM_REG,           8, REG,   0, 1, F(CONFIGURE_MEM_SLOTS), false,
 	    vhost_user_add_mem_reg),
 	ROW(REM_MEM_REG,           REG, REG, 0, 1, F(CONFIGURE_MEM_SLOTS), false,
 	    vhost_user_rem_mem_reg),
@@ -161,10 +164,10 @@ int vhost_user_dispatch(struct vhost_user *vu, struct vhost_user_msg *msg,
 {
 	const struct vhost_user_op *op = vhost_user_op(msg->hdr.request);
 	bool wants_ack = msg->hdr.flags & VHOST_USER_NEED_REPLY;
-	bool has_reply = op && op->has_reply;
 	int r = check(vu, op, msg);
 
 	msg->reply_fd = -1;
+	msg->has_reply = op && op->has_reply;
 	msg->reply_size = sizeof(msg->payload.u64);
 	if (r == 0) {
 		r = op->fn(vu, msg);
@@ -175,11 +178,11 @@ int vhost_user_dispatch(struct vhost_user *vu, struct vhost_user_msg *msg,
 	/* The very message that agrees on it may want one: virtio_uml's does. */
 	wants_ack = wants_ack &&
 		    vhost_user_has(vu, VHOST_USER_PROTOCOL_F_REPLY_ACK);
-	if (r < 0 && (has_reply || !wants_ack || vu->is_lost)) {
+	if (r < 0 && (msg->has_reply || !wants_ack || vu->is_lost)) {
 		return r;
 	}
-	*ret_reply = has_reply || wants_ack;
-	if (!has_reply) {
+	*ret_reply = msg->has_reply || wants_ack;
+	if (!msg->has_reply) {
 		msg->payload.u64 = r < 0;
 		msg->reply_size = sizeof(msg->payload.u64);
 	}

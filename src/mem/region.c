@@ -247,6 +247,12 @@ void *region_va(const struct region *region)
 	return region->va;
 }
 
+void *region_window(const struct region *region, size_t *ret_len)
+{
+	*ret_len = region->guard.len;
+	return region->guard.base;
+}
+
 bool region_is_poisoned(const struct region *region)
 {
 	return region->kind == REGION_MAPPED &&

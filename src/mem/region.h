@@ -121,6 +121,9 @@ uint64_t region_size(const struct region *region);
 unsigned int region_perm(const struct region *region);
 /* First byte in this process; NULL for a foreign region. */
 void *region_va(const struct region *region);
+/* All that is mapped of a mapped region's file: whole pages, also of huge ones.
+ * Return: its first byte; NULL for regions of other kinds */
+void *region_window(const struct region *region, size_t *ret_len);
 /* Has the file behind it shrunk below a byte that we touched? (H32) */
 bool region_is_poisoned(const struct region *region);
 
