@@ -118,6 +118,7 @@ limit()
 	iops=$(fio --name=limit --filename="$work/disk" --ioengine=io_uring \
 		--rw="$rw" --bs="$3" --iodepth="$4" --direct="$5" \
 		--runtime="$(((ms + 999) / 1000))" --time_based --norandommap \
+		--invalidate=0 \
 		--overwrite=1 --output-format=json |
 		jq '[.jobs[0].read.iops, .jobs[0].write.iops] | max | floor')
 	echo "bench=blk figure=ours_to_fio disk=$1 rw=$2 bytes=$3 depth=$4" \
