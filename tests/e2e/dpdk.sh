@@ -37,16 +37,17 @@ ring=$3
 shift 3
 eal=(--no-huge -m 256 --no-pci -l 0,1 --file-prefix "vdpakit$$"
 	--log-level=pmd.net.virtio.*:info)
-# Which of its receive functions DPDK has to choose then.
+# Which of its receive functions DPDK has to choose then. Not told otherwise, it
+# asks for in_order.
 case $ring,$* in
 split,*vectorized=1*)
 	path='using vectorized Rx'
 	;;
-split,*in_order=1*)
-	path='using inorder Rx'
+split,*in_order=0*)
+	path='using (standard|mergeable buffer) Rx'
 	;;
 split,*)
-	path='using (standard|mergeable buffer) Rx'
+	path='using inorder Rx'
 	;;
 packed,*vectorized=1*)
 	path='using packed ring vectorized Rx'
