@@ -31,7 +31,8 @@ if command -v fio >/dev/null; then
 	fio --name=v --directory=/mnt --size=2M --rw=randwrite --bsrange=512-64k \
 		--bs_unaligned=0 --direct=1 --ioengine=libaio --iodepth=16 \
 		--numjobs="$(nproc)" --verify=crc32c --verify_fatal=1 \
-		--fallocate=none --output=/tmp/fio || { cat /tmp/fio; exit 1; }
+		--fallocate=none --eta=never --output=/tmp/fio ||
+		{ cat /tmp/fio; exit 1; }
 	echo "blk: fio verified $(grep -c 'err= 0' /tmp/fio) jobs"
 fi
 sync
