@@ -8,7 +8,8 @@
 # one takes; without a driver, and with one that set up and enabled all queues
 # of each.
 # idle: CPU time and wake-ups (voluntary context switches of all threads) of
-# the daemon over some seconds, with those drivers bound and no traffic.
+# the daemon over some seconds, with those drivers bound and no traffic; and of
+# one whose 16 disks wait on vhost-user sockets.
 #
 # Copyright (c) 2026, the vdpakit authors
 #
@@ -44,13 +45,18 @@ until_ready()
 	done
 }
 
-# start N: a daemon with N devices, when it is ready
+# start N [DISKS]: a daemon with N network cards, and disks on vhost-user
+# sockets, when it is ready
 start()
 {
 	local i specs=()
 
 	for ((i = 0; i < $1; i++)); do
 		specs+=(--dev "net$i vdpasim_net")
+	done
+	for ((i = 0; i < ${2-0}; i++)); do
+		specs+=(--dev "disk$i blk backend mem capacity 64M$(
+		) bind vhost_user path $work/disk$i.sock")
 	done
 	mkfifo "$work/log"
 	"$build/src/daemon/vdpakitd" -s "$work/rpc" -p "$work/preload" \
@@ -105,6 +111,7 @@ wake_ups()
 		/proc/"$daemon"/task/*/status
 }
 
+# idle DEVICES [NAME=VALUE]
 idle()
 {
 	local t w hz
@@ -115,7 +122,7 @@ idle()
 	sleep "$seconds" # the time that is measured
 	t=$(($(ticks) - t))
 	w=$(($(wake_ups) - w))
-	echo "bench=daemon figure=idle devices=$1 seconds=$seconds" \
+	echo "bench=daemon figure=idle${2:+ $2} devices=$1 seconds=$seconds" \
 		"cpu_percent=$(bc -l <<<"scale=2; 100 * $t / $hz / $seconds")" \
 		"wake_ups=$w"
 }
@@ -128,6 +135,9 @@ for n in 1 64; do
 	idle $n
 	stop
 done
+start 0 16
+idle 16 driver=vhost_user
+stop
 for driver in none bound; do
 	one=${pss[$driver.1]} all=${pss[$driver.64]}
 	echo "bench=daemon figure=memory driver=$driver devices=1 pss_kib=$one" \
