@@ -454,7 +454,7 @@ uint64_t vfront_gpa(const struct vfront *f, const void *va)
 	return VFRONT_GPA + (uint64_t)((const char *)va - f->mem);
 }
 
-static struct vq_used run_one(struct vfront *f, unsigned int idx)
+struct vq_used vfront_run_one(struct vfront *f, unsigned int idx)
 {
 	struct vqueue *q = &f->q[idx];
 	struct vq_used used;
@@ -497,7 +497,7 @@ uint8_t vfront_blk(struct vfront *f, unsigned int idx, uint32_t type,
 				       len > 0 && !is_in ? 2 : 1,
 				       len > 0 && is_in ? 2 : 1, hdr),
 			 0);
-	assert_ptr_equal(run_one(f, idx).cookie, hdr);
+	assert_ptr_equal(vfront_run_one(f, idx).cookie, hdr);
 	f->next_free = mark;
 	return *status;
 }

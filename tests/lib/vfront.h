@@ -107,6 +107,8 @@ void vfront_start(struct vfront *f, uint64_t features, unsigned int n_queues,
 
 void *vfront_alloc(struct vfront *f, size_t size, size_t align);
 uint64_t vfront_gpa(const struct vfront *f, const void *va);
+/* Publishes, kicks where wanted, and waits until one buffer is used. */
+struct vq_used vfront_run_one(struct vfront *f, unsigned int idx);
 /* One block request with one data buffer. Return: the status byte. */
 uint8_t vfront_blk(struct vfront *f, unsigned int idx, uint32_t type,
 		   uint64_t sector, void *data, uint32_t len);
