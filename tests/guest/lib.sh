@@ -44,6 +44,7 @@
 #   GUEST_SMP      virtual CPUs (1), all in one thread of QEMU
 #   GUEST_ROOT     disk in the guest that holds its root, as guest_disk makes it
 #                  (default: none, all is in the initramfs)
+#   GUEST_APPEND   more words for the kernel's command line
 #   GUEST_MODULES  to load before the job, comma between (virtio_net,virtio_blk)
 #   GUEST_TIMEOUT  seconds for all (120)
 #   GUEST_REBOOTS  1: a reset boots again (else: ends QEMU)
@@ -158,7 +159,8 @@ guest_start()
 			-append "console=ttyS0 panic=-1 quiet ipv6.disable=1 $(
 			)no_timer_check $(
 			)mods=${GUEST_MODULES-virtio_net,virtio_blk}$(
-			)${GUEST_HOLD:+ hold}${GUEST_ROOT:+ root=$GUEST_ROOT}")
+			)${GUEST_HOLD:+ hold}${GUEST_ROOT:+ root=$GUEST_ROOT}$(
+			)${GUEST_APPEND:+ $GUEST_APPEND}")
 	fi
 	case ${GUEST_RAM:-memfd} in
 	memfd)

@@ -10,6 +10,7 @@
 # tool KEY                 sets $tool to a program of the test bed, or skips
 # disk NAME FILE QUEUES [KEY VALUE]...
 #                          a disk in a file, to be offered on $work/NAME.sock
+#                          ($door_keys: more for the socket's side)
 # card NAME [PAIRS]        a looping network card, the same
 # open_doors               start the daemon and bind all of these
 # kill_doors               kill it outright; then open_doors may follow
@@ -47,7 +48,8 @@ disk()
 	shift 3
 	names+=("$name")
 	devs+=(--dev "$name blk backend file path $file$(
-		) num_queues $queues $* bind vhost_user path $work/$name.sock")
+		) num_queues $queues $* bind vhost_user$(
+		) path $work/$name.sock ${door_keys-}")
 	qsd_args+=(--blockdev "file,node-name=$name,filename=$file,locking=off"
 		--export "vhost-user-blk,id=$name,node-name=$name,$(
 		)writable=on,num-queues=$queues,$(
