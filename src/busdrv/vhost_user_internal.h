@@ -152,6 +152,7 @@ struct vhost_user_slot {
 	struct region *region;
 	dev_t dev;
 	ino_t ino;
+	unsigned int n_added; /* times, by ADD_MEM_REG */
 };
 
 struct vhost_user_mem {

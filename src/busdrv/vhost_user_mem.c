@@ -139,7 +139,31 @@ static int add_slot(struct vhost_user_mem *mem,
 		ret = region_new_mapped(fd, r->mmap_offset, r->size,
 					MEM_PERM_RW, &slot->region);
 	}
+	slot->n_added = 1;
 	mem->n += ret == 0;
+	return ret;
+}
+
+/*
+ * The very same region once more: QEMU 7.2 adds, and removes, each as often as
+ * a network device has pairs of queues. Return: 1 it was, and is counted; 0 it
+ * is a new one; -errno
+ */
+static int add_again(struct vhost_user_mem *mem,
+		     const struct vhost_user_region *r, int fd)
+{
+	struct stat st;
+	int ret = check_file(r, fd, &st);
+
+	for (unsigned int i = 0; ret == 0 && mem && i < mem->n; i++) {
+		struct vhost_user_slot *s = &mem->slots[i];
+
+		if (memcmp(&s->r, r, sizeof(*r)) == 0 && s->dev == st.st_dev &&
+		    s->ino == st.st_ino) {
+			s->n_added++;
+			return 1;
+		}
+	}
 	return ret;
 }
 
@@ -369,10 +393,26 @@ int vhost_user_get_max_mem_slots(struct vhost_user *vu,
 	return 0;
 }
 
-int vhost_user_add_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
+static int add_region(struct vhost_user *vu, const struct vhost_user_region *r,
+		      int fd)
 {
 	static const struct vhost_user_mem none;
 	_cleanup_mem_ struct vhost_user_mem *mem = NULL;
+	int ret = copy_mem(vu->mem, NULL, &mem);
+
+	if (ret < 0) {
+		return ret;
+	}
+	if (mem->n == VHOST_USER_MEM_SLOTS) {
+		return err(-ENOSPC, "all %d memory slots are taken",
+			   VHOST_USER_MEM_SLOTS);
+	}
+	ret = add_slot(mem, &none, r, fd);
+	return ret < 0 ? ret : replace(vu, steal_ptr(mem));
+}
+
+int vhost_user_add_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
+{
 	int r;
 
 	if (vhost_user_postcopy_is_ack(vu, msg)) {
@@ -382,23 +422,15 @@ int vhost_user_add_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
 		return err(-EINVAL, "%u bytes, %u descriptors", msg->hdr.size,
 			   msg->n_fds);
 	}
-	r = copy_mem(vu->mem, NULL, &mem);
-	if (r < 0) {
-		return r;
-	}
-	if (mem->n == VHOST_USER_MEM_SLOTS) {
-		return err(-ENOSPC, "all %d memory slots are taken",
-			   VHOST_USER_MEM_SLOTS);
-	}
-	r = add_slot(mem, &none, &msg->payload.reg.region, msg->fds[0]);
+	r = add_again(vu->mem, &msg->payload.reg.region, msg->fds[0]);
 	if (r == 0) {
-		r = replace(vu, steal_ptr(mem));
+		r = add_region(vu, &msg->payload.reg.region, msg->fds[0]);
 	}
-	if (r == 0 && vu->is_listening) {
+	if (r >= 0 && vu->is_listening) {
 		r = vhost_user_postcopy_add(vu, msg, &msg->payload.reg.region,
 					    1);
 	}
-	return r;
+	return min_of(r, 0);
 }
 
 int vhost_user_rem_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
@@ -408,11 +440,14 @@ int vhost_user_rem_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
 	int ret;
 
 	for (unsigned int i = 0; vu->mem && i < vu->mem->n; i++) {
-		const struct vhost_user_slot *s = &vu->mem->slots[i];
+		struct vhost_user_slot *s = &vu->mem->slots[i];
 
 		if (s->r.guest_addr != r->guest_addr ||
 		    s->r.user_addr != r->user_addr || s->r.size != r->size) {
 			continue;
+		}
+		if (--s->n_added > 0) {
+			return 0; /* see add_again() */
 		}
 		ret = copy_mem(vu->mem, s, &mem);
 		return ret < 0 ? ret : replace(vu, mem);
