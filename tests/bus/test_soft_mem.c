@@ -89,12 +89,23 @@ static struct mem_log *log_new(struct fixture *fx)
 	return log;
 }
 
-static bool is_marked(const struct fixture *fx, const void *va)
+/* What the worker was told before, it has done now. */
+static void let_worker_catch_up(struct fixture *fx)
+{
+	char config[8];
+
+	vclient_get_config(fx->c, config, sizeof(config));
+}
+
+/* What the queue writes to its ring is marked after the driver may see it. */
+static bool is_marked(struct fixture *fx, const void *va)
 {
 	uint64_t page =
 		(uint64_t)((const char *)va - fx->c->mem) / MEM_LOG_PAGE;
 
-	return fx->bitmap[page / 8] & (1U << page % 8);
+	let_worker_catch_up(fx);
+	return __atomic_load_n(&fx->bitmap[page / 8], __ATOMIC_RELAXED) &
+	       (1U << page % 8);
 }
 
 static void set_log(struct fixture *fx, struct mem_log *log)
@@ -187,14 +198,6 @@ static uint8_t *offer_read(struct fixture *fx)
 	(void)vq_driver_publish(c->q[0].drv);
 	vclient_kick(c, 0);
 	return status;
-}
-
-/* What the worker was told before, it has done now. */
-static void let_worker_catch_up(struct fixture *fx)
-{
-	char config[8];
-
-	vclient_get_config(fx->c, config, sizeof(config));
 }
 
 static void wait_for_misses(struct fixture *fx, uint32_t n)

@@ -40,6 +40,16 @@ int test_main(int argc, char **argv, const char *name,
 		return;                                            \
 	} while (0)
 
+/* The thread sanitizer keeps signals of its own accord until later, so that a
+ * guard against SIGBUS never runs. */
+#if defined(__SANITIZE_THREAD__)
+#define TEST_HAS_TSAN 1
+#elif defined(__has_feature)
+#define TEST_HAS_TSAN __has_feature(thread_sanitizer)
+#else
+#define TEST_HAS_TSAN 0
+#endif
+
 /* main() of a test program whose table is called tests. */
 #define TEST_MAIN(name)                                             \
 	int main(int argc, char **argv)                             \
