@@ -2,8 +2,7 @@
 # SPDX-License-Identifier: BSD-2-Clause
 #
 # A disk on an RBD image of a Ceph cluster of one monitor and one OSD in memory:
-# what is copied in comes out, flushed and discarded, and a disk whose image
-# grows is told so.
+# what is copied in comes out, and a disk whose image grows is told so.
 #
 # Copyright (c) 2026, the vdpakit authors
 . "$(dirname "$(realpath "$0")")/lib.sh"
