@@ -483,7 +483,8 @@ static void test_requests_outlive_their_server(void **state)
 	rig_free(r);
 }
 
-/* A server that has no FUA, and hangs in a flush. */
+/* A server that has no FUA, and hangs in a flush: it tells so on one pipe, and
+ * waits for the end of another, which comes with the rig's. */
 static const char hanging_flush[] =
 	"case $1 in\n"
 	"get_size) echo 8388608;;\n"
@@ -491,7 +492,7 @@ static const char hanging_flush[] =
 	"pwrite) cat >/dev/null;;\n"
 	"can_write|can_flush) exit 0;;\n"
 	"can_fua) echo none;;\n"
-	"flush) : >\"${0%/*}/log\"; while kill -0 $PPID; do sleep 0.1; done;;\n"
+	"flush) echo >\"${0%/*}/log\"; read x <\"${0%/*}/end\";;\n"
 	"*) exit 2;;\n"
 	"esac\n";
 
@@ -507,27 +508,51 @@ static void write_script(const struct rig *r)
 	(void)close(fd);
 }
 
+static int make_pipe(const char *path)
+{
+	int fd;
+
+	assert_int_equal(mkfifo(path, 0600), 0);
+	fd = open(path, O_RDWR | O_CLOEXEC);
+	assert_int_not_equal(fd, -1);
+	return fd;
+}
+
 /* The flush that stands for FUA was not answered: the write is sent again. */
 static void test_a_write_through_starts_again_with_its_data(void **state)
 {
+	char end_path[96], told;
+	int flushing_fd, end_fd;
 	struct rig *r;
 
 	(void)state;
 	NEED_NBDKIT();
 	r = rig_new(NULL);
 	write_script(r);
+	(void)snprintf(end_path, sizeof(end_path), "%s/end", r->dir);
+	flushing_fd = make_pipe(r->log);
+	end_fd = make_pipe(end_path);
 	serve(r, "sh FILE");
 	r->d = disk_start(F(FLUSH), keys_of(r, "write_through=on"), 1);
 	send_writes(r, 1, 7);
-	while (access(r->log, F_OK) < 0) {
-		(void)usleep(1000); /* until it flushes */
-	}
+	assert_int_equal(read(flushing_fd, &told, 1), 1);
 	kill_server(r);
 	/* another that knows nothing of the data */
 	serve(r, "--filter=fua memory 8M");
 	assert_int_equal(collect(r, 1, OK), 1);
 	check_blocks(r, 1, 7);
+	(void)close(flushing_fd);
+	(void)close(end_fd);
+	(void)unlink(end_path);
 	rig_free(r);
+}
+
+/* What fails is asked for again: each time is a round trip through the worker,
+ * which connects meanwhile. */
+static void until_connected(struct rig *r)
+{
+	while (disk_io(r->d, VIRTIO_BLK_T_IN, 0, 512) == IOERR) {
+	}
 }
 
 static void test_without_patience_requests_fail_at_once(void **state)
@@ -543,9 +568,7 @@ static void test_without_patience_requests_fail_at_once(void **state)
 	assert_int_equal(collect(r, 8, IOERR), 8);
 	assert_int_equal(disk_io(r->d, VIRTIO_BLK_T_IN, 0, 512), IOERR);
 	serve(r, "file FILE");
-	while (disk_io(r->d, VIRTIO_BLK_T_IN, 0, 512) == IOERR) {
-		(void)usleep(1000); /* until it is connected again */
-	}
+	until_connected(r);
 	rig_free(r);
 }
 
@@ -653,9 +676,7 @@ static void test_a_smaller_export_is_not_the_disk(void **state)
 	kill_server(r);
 	resize_file(r, FILE_BYTES);
 	serve(r, "file FILE");
-	while (disk_io(r->d, VIRTIO_BLK_T_IN, 0, 512) == IOERR) {
-		(void)usleep(1000); /* until it is connected again */
-	}
+	until_connected(r);
 	rig_free(r);
 }
 

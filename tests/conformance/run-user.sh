@@ -30,12 +30,11 @@ export CONFORMANCE_BLK=$dir/blk
 if [ "${CONFORMANCE_PEER:-}" = qemu ]; then
 	export CONFORMANCE_KERNEL=1
 	truncate -s 128M "$dir/image"
-	qemu-storage-daemon --pidfile "$dir/pid" \
+	qemu-storage-daemon --daemonize --pidfile "$dir/pid" \
 		--blockdev "file,node-name=f,filename=$dir/image,discard=unmap" \
 		--export "vhost-user-blk,id=e,node-name=f,writable=on,\
-addr.type=unix,addr.path=$dir/blk" &
-	peer=$!
-	while [ ! -e "$dir/pid" ]; do sleep 0.05; done
+addr.type=unix,addr.path=$dir/blk"
+	peer=$(<"$dir/pid")
 	"$program" "$@" | skips_are_ok
 	exit
 fi

@@ -15,25 +15,36 @@ command -v nbdkit >/dev/null || skip 'nbdkit is not installed (scripts/setup tes
 	skip 'built without libnbd'
 tool blkio_copy
 
-# serve N: starts the Nth server; returns when it listens
+# serve LOG: starts a server; returns when it listens
 serve()
 {
 	rm -f "$work/sock"
-	: >"$work/log.$1"
 	nbdkit -f --exit-with-parent -P "$work/ready" -U "$work/sock" \
 		--filter=log --filter=delay file "$work/disk" \
-		logfile="$work/log.$1" delay-write=2ms &
+		logfile="$1" delay-write=2ms &
 	server=$!
 	read -r _ <"$work/ready"
 }
 
-# has_written N: waits until the Nth server has seen its share of writes
+# has_written N: waits until the server has seen its share of writes
 has_written()
 {
-	until (($(grep -c ' Write id=' "$work/log.$1") >= writes_each)); do
-		kill -0 $job || die "server $1 has not seen $writes_each writes"
-		sleep 0.05
+	local n=0 line
+
+	while ((n < writes_each)); do
+		read -r -t 60 line <&"$log" ||
+			die "server $1 has not seen $writes_each writes"
+		[[ $line != *' Write id='* ]] || n=$((n + 1))
 	done
+}
+
+# The log of a server that will be killed is read as it is written.
+serve_to_die()
+{
+	rm -f "$work/log"
+	mkfifo "$work/log"
+	exec {log}<>"$work/log"
+	serve "$work/log"
 }
 
 cat >"$work/job" <<'JOB'
@@ -48,7 +59,7 @@ JOB
 mkfifo "$work/ready"
 dd if=/dev/urandom of="$work/in" bs=1M count=64 status=none
 truncate -s 64M "$work/disk"
-serve 0
+serve_to_die
 timeout 100 "$vdpakit" run --dev "d0 blk backend=nbd socket=$work/sock" -- \
 	bash "$work/job" "$tool" "$work" &
 job=$!
@@ -56,7 +67,12 @@ for ((n = 0; n < servers; n++)); do
 	has_written $n
 	kill -9 $server
 	wait $server 2>/dev/null || true
-	serve $((n + 1))
+	exec {log}>&-
+	if ((n + 1 < servers)); then
+		serve_to_die
+	else
+		serve /dev/null
+	fi
 done
 wait $job
 cmp "$work/in" "$work/disk"

@@ -24,12 +24,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <semaphore.h>
 #include <stdatomic.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #define BLOCK		 4096u
@@ -38,6 +38,7 @@
 #define BUFFERS		 256u
 #define BLOCK_MAGIC	 0x746f6c7376647061ull
 #define MESSAGES_MAX	 10u
+#define WRITES_A_LINE	 64u
 
 struct block {
 	uint64_t magic;
@@ -66,6 +67,7 @@ struct worker {
 
 static int disk;
 static atomic_int is_stopping;
+static sem_t progress;
 static atomic_ullong n_written;
 static atomic_ullong n_read;
 static atomic_uint n_bad;
@@ -137,7 +139,8 @@ static int write_slot(struct worker *w, unsigned i)
 	if (do_io(1, w->out, slot))
 		return -1;
 	w->acked[i]++;
-	atomic_fetch_add(&n_written, 1);
+	if (atomic_fetch_add(&n_written, 1) % WRITES_A_LINE == 0)
+		sem_post(&progress);
 	return 0;
 }
 
@@ -196,22 +199,21 @@ static void *work(void *arg)
 	return NULL;
 }
 
-/* A line whenever writing goes on: who waits for one waits for progress. */
+/* A line whenever writing goes on: who waits for one waits for progress. What
+ * comes while a line is on its way shares the next one. */
 static void *report(void *arg)
 {
-	struct timespec pause = { .tv_nsec = 100 * 1000 * 1000 };
-	unsigned long long last = 0, now;
-
 	(void)arg;
-	while (!atomic_load(&is_stopping)) {
-		now = atomic_load(&n_written);
-		if (now != last)
-			printf("slots: %llu so far, %u bad\n", now,
-			       atomic_load(&n_bad));
-		last = now;
-		nanosleep(&pause, NULL);
+	for (;;) {
+		while (sem_wait(&progress))
+			;
+		while (!sem_trywait(&progress))
+			;
+		if (atomic_load(&is_stopping))
+			return NULL;
+		printf("slots: %llu so far, %u bad\n", atomic_load(&n_written),
+		       atomic_load(&n_bad));
 	}
-	return NULL;
 }
 
 static int start(struct worker *w, unsigned idx)
@@ -243,6 +245,7 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	setvbuf(stdout, NULL, _IOLBF, 0);
+	sem_init(&progress, 0, 0);
 	for (unsigned i = 0; i < n; i++) {
 		if (start(&workers[i], i))
 			return 2;
@@ -254,6 +257,7 @@ int main(int argc, char **argv)
 	atomic_store(&is_stopping, 1);
 	for (unsigned i = 0; i < n; i++)
 		pthread_join(workers[i].thread, NULL);
+	sem_post(&progress);
 	pthread_join(reporter, NULL);
 	printf("slots written=%llu read=%llu bad=%u\n", atomic_load(&n_written),
 	       atomic_load(&n_read), atomic_load(&n_bad));
