@@ -50,6 +50,7 @@
 #   GUEST_REBOOTS  1: a reset boots again (else: ends QEMU)
 #   GUEST_HOLD     1: stay up after the job, until guest_qmp quit
 #   GUEST_WORK     folder to mount on /share in the guest (needs no network)
+#   GUEST_HOST     1: offer the host's own root, read-only, for in/host.sh
 
 guest_here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 guest_top=$(realpath "$guest_here/../..")
@@ -181,6 +182,8 @@ guest_start()
 		qemu+=(-virtfs "local,path=$GUEST_WORK,mount_tag=work,$(
 		)security_model=none,multidevs=remap")
 	fi
+	[ "${GUEST_HOST-}" != 1 ] || qemu+=(-virtfs "local,path=/,readonly=on,$(
+		)mount_tag=host,security_model=none,multidevs=remap")
 	timeout -k 10 "${GUEST_TIMEOUT:-120}" "${GUEST_PREFIX[@]}" \
 		"${qemu[@]}" "$@" </dev/null >"$GUEST_DIR/qemu.log" 2>&1 &
 	guest_pid=$!
