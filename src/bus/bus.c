@@ -86,10 +86,17 @@ static bool unbind_by_force(struct vdpa_device *vdev)
 {
 	bool is_deleting = vdev->removed_fn != NULL;
 
+	if (vdpa_turns_end(vdev)) {
+		vdpa_removed(vdev);
+		return !is_deleting;
+	}
 	if (vdev->driver) {
 		vdev->is_removing = true;
 		vdev->driver->remove(vdev, true);
 		assert(is_deleting || !vdev->driver);
+	}
+	if (!is_deleting) {
+		vdpa_turns_begin(vdev);
 	}
 	return !is_deleting;
 }
@@ -232,6 +239,11 @@ int vdpa_device_register(struct vdpa_bus *bus, struct vdpa_mgmtdev *mgmtdev,
 	if (ret < 0) {
 		return ret;
 	}
+	ret = vdpa_turns_init(vdev);
+	if (ret < 0) {
+		vdpa_as_fini(vdev);
+		return ret;
+	}
 	list_add_tail(&bus->devices, &vdev->node);
 	vdev->is_registered = true;
 	probe_default(vdev);
@@ -244,6 +256,7 @@ void vdpa_device_unregister(struct vdpa_device *vdev)
 	assert(vdev->is_registered);
 	list_del(&vdev->node);
 	vdev->is_registered = false;
+	vdpa_turns_fini(vdev);
 	vdpa_as_fini(vdev);
 }
 
@@ -314,14 +327,13 @@ struct vdpa_driver *vdpa_driver_next(struct vdpa_bus *bus,
 	return next ? list_entry(next, struct vdpa_driver, node) : NULL;
 }
 
-static int start_remove(struct vdpa_device *vdev,
-			void (*done)(void *priv, int result), void *priv)
+/* Nobody uses it, so it goes at once. */
+static void remove_idle(struct vdpa_device *vdev)
 {
 	vdev->is_removing = true;
-	vdev->removed_fn = done;
-	vdev->removed_priv = priv;
+	vdev->removed_fn = NULL;
 	vdev->driver->remove(vdev, false);
-	return 0;
+	assert(!vdev->driver);
 }
 
 void vdpa_removed(struct vdpa_device *vdev)
@@ -329,6 +341,9 @@ void vdpa_removed(struct vdpa_device *vdev)
 	void (*fn)(void *priv, int result) = vdev->removed_fn;
 
 	assert(vdev->is_removing);
+	if (vdpa_put_off_removed(vdev)) {
+		return;
+	}
 	vdev->driver = NULL;
 	vdev->driver_priv = NULL;
 	vdev->is_removing = false;
@@ -349,7 +364,8 @@ static int find_idle(struct vdpa_bus *bus, const char *name,
 	if (vdev->is_removing) {
 		return err(-EBUSY, "%s is being removed", name);
 	}
-	if (vdev->driver && vdev->driver->is_busy(vdev)) {
+	if (vdev->driver &&
+	    (vdev->driver->is_busy(vdev) || vdpa_is_in_turn(vdev))) {
 		return err(-EBUSY,
 			   "%s is in use through %s: close its consumer first",
 			   name, vdev->driver->name);
@@ -374,8 +390,7 @@ int vdpa_dev_bind(struct vdpa_bus *bus, const char *name, const char *driver,
 		return err(-ENODEV, "there is no bus driver %s", driver);
 	}
 	if (vdev->driver) {
-		(void)start_remove(vdev, NULL, NULL);
-		assert(!vdev->driver); /* nobody uses it, so it went at once */
+		remove_idle(vdev);
 	}
 	ret = drv->probe(drv, vdev, params, n_params);
 	if (ret < 0) {
@@ -397,14 +412,14 @@ int vdpa_dev_unbind(struct vdpa_bus *bus, const char *name)
 	if (!vdev->driver) {
 		return err(-ENOENT, "%s is not bound to a bus driver", name);
 	}
-	(void)start_remove(vdev, NULL, NULL);
-	assert(!vdev->driver);
+	remove_idle(vdev);
 	return 0;
 }
 
 /* ---- dev del ---- */
 
 struct del_work {
+	struct vdpa_turn turn;
 	struct vdpa_device *vdev;
 	void (*done)(void *priv, int result);
 	void *priv;
@@ -420,6 +435,14 @@ static void del_unbound(void *priv, int result)
 		work->done(work->priv, result);
 	}
 	free(work);
+}
+
+/* After the turns that are under way. */
+static void remove_in_turn(struct vdpa_turn *turn)
+{
+	struct del_work *work = container_of(turn, struct del_work, turn);
+
+	work->vdev->driver->remove(work->vdev, false);
 }
 
 int vdpa_dev_del(struct vdpa_bus *bus, const char *name,
@@ -442,10 +465,19 @@ int vdpa_dev_del(struct vdpa_bus *bus, const char *name,
 	if (!work) {
 		return -ENOMEM;
 	}
-	*work = (struct del_work){ vdev, done, priv };
+	*work = (struct del_work){
+		.turn.fn = remove_in_turn,
+		.vdev = vdev,
+		.done = done,
+		.priv = priv,
+	};
 	if (!vdev->driver) {
 		del_unbound(work, 0);
 		return 0;
 	}
-	return start_remove(vdev, del_unbound, work);
+	vdev->is_removing = true;
+	vdev->removed_fn = del_unbound;
+	vdev->removed_priv = work;
+	vdpa_turn_start(vdev, &work->turn);
+	return 0;
 }

@@ -165,7 +165,8 @@ struct vdpa_mgmtdev *vdpa_mgmtdev_next(struct vdpa_bus *bus,
 /**
  * struct vdpa_device - the bus's half of a device; embedded in the device
  *
- * Filled by the device before vdpa_device_register(): ops, nvqs, ngroups, nas.
+ * Filled by the device before vdpa_device_register(): ops, nvqs, ngroups, nas,
+ * may_wait (its ops call vdpa_wait()).
  */
 struct vdpa_device {
 	char name[VDPA_NAME_MAX];
@@ -173,12 +174,14 @@ struct vdpa_device {
 	uint32_t nvqs;
 	uint32_t ngroups;
 	uint32_t nas;
+	bool may_wait;
 	/* the bus's own, control only */
 	struct vdpa_bus *bus;
 	struct vdpa_mgmtdev *mgmtdev;
 	struct vdpa_driver *driver;
 	void *driver_priv; /* of the bus driver */
 	struct vdpa_as *as; /* nas of them */
+	struct vdpa_turns *turns; /* of one that may wait */
 	bool features_valid;
 	bool is_registered;
 	bool is_removing; /* remove() was called, vdpa_removed() is due */
@@ -282,6 +285,58 @@ int vdpa_dev_bind(struct vdpa_bus *bus, const char *name, const char *driver,
 		  const struct vdpa_param *params, unsigned int n_params);
 /* Return: 0; -ENODEV; -ENOENT not bound; -EBUSY */
 int vdpa_dev_unbind(struct vdpa_bus *bus, const char *name);
+
+/* ---- turns: at devices that may keep their callers waiting ---- */
+
+/**
+ * struct vdpa_turn - something that is done to a device, embedded in its user
+ *
+ * @fn: what; may free the turn
+ */
+struct vdpa_turn {
+	void (*fn)(struct vdpa_turn *turn);
+	struct list node; /* the bus's own */
+};
+
+/**
+ * vdpa_turn_start() - do it when all turns before it have ended
+ * @vdev: registered. It may be gone when this returns, if @turn ends its
+ *        removal
+ * @turn: the caller's until fn begins
+ *
+ * Where the device never waits, that is at once, as a call. Else set_status(),
+ * reset(), get_vq_state(), set_group_asid() and what changes address spaces may
+ * be called in a turn only, and the turn may last beyond this call: what it
+ * needs must be guarded until then. A turn may start others.
+ *
+ * Context: control thread
+ */
+void vdpa_turn_start(struct vdpa_device *vdev, struct vdpa_turn *turn);
+
+/**
+ * vdpa_turn_cancel() - nobody waits for it any more
+ * @vdev: one that may wait
+ * @turn: was started, has not ended; not the caller's own
+ *
+ * Return: true: it had not begun, and will not. false: its waits failed, and
+ *         its fn has returned
+ */
+bool vdpa_turn_cancel(struct vdpa_device *vdev, struct vdpa_turn *turn);
+
+/**
+ * vdpa_wait() - in an op of a device that may wait: until vdpa_wake()
+ * @vdev: the device
+ *
+ * It may be woken for nothing: look again at what you wait for, and set a timer
+ * that wakes you if it may never come.
+ *
+ * Return: 0; -EINTR the turn was cancelled, give up; -EDEADLK there is no turn
+ */
+int vdpa_wait(struct vdpa_device *vdev);
+/* Soon, from the control loop. Nothing happens unless somebody waits. */
+void vdpa_wake(struct vdpa_device *vdev);
+/* Does one go on, or wait, now? */
+bool vdpa_is_in_turn(const struct vdpa_device *vdev);
 
 /* ---- what may be asked of a device: ops, checked ---- */
 

@@ -31,4 +31,15 @@ struct vdpa_as {
 int vdpa_as_init(struct vdpa_device *vdev);
 void vdpa_as_fini(struct vdpa_device *vdev);
 
+/* Turns of a device that may wait (bus_turn.c). */
+int vdpa_turns_init(struct vdpa_device *vdev);
+void vdpa_turns_fini(struct vdpa_device *vdev);
+/* Nobody waits any more: every turn has ended when this returns... Return: is
+ * vdpa_removed() due, which was put off? */
+bool vdpa_turns_end(struct vdpa_device *vdev);
+/* ... until this. */
+void vdpa_turns_begin(struct vdpa_device *vdev);
+/* Return: true: vdpa_removed() will be called when the turn has ended. */
+bool vdpa_put_off_removed(struct vdpa_device *vdev);
+
 #endif

@@ -532,7 +532,7 @@ struct cdev_preload *cdev_preload_free(struct cdev_preload *preload)
 	loop_timer_cancel(&preload->accept_timer);
 	preload->listen_fd = close_fd(preload->listen_fd);
 	list_for_each_entry_safe(ptask, tmp_task, &preload->tasks, node) {
-		task_free(ptask);
+		ptask_free(ptask);
 	}
 	list_for_each_entry_safe(conn, tmp, &preload->conns, node) {
 		if (conn->file) {

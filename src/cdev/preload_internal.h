@@ -108,7 +108,7 @@ struct ptask *task_find(struct cdev_preload *preload, uint64_t id);
 /* The task that a bypassing write comes from: referenced. NULL: unknown. */
 struct cdev_task *task_of_sender(struct conn *conn, const struct ucred *cred);
 void task_forget_conn(struct conn *conn);
-void task_free(struct ptask *ptask);
+void ptask_free(struct ptask *ptask);
 /* A reply that cannot be sent ends the task. */
 void task_reply(struct ptask *ptask, unsigned int channel,
 		const struct fd_msg *msg);

@@ -62,7 +62,7 @@ static void wake(struct ptask *ptask)
 	ptask->pidfd = close_fd(ptask->pidfd);
 }
 
-void task_free(struct ptask *ptask)
+void ptask_free(struct ptask *ptask)
 {
 	list_del(&ptask->node);
 	for (size_t i = 0; i < PRELOAD_CHANNELS_MAX; i++) {
@@ -91,7 +91,7 @@ void task_forget_conn(struct conn *conn)
 
 static void process_ended(void *priv, unsigned int events)
 {
-	task_free(priv);
+	ptask_free(priv);
 }
 
 /* Its last channel has gone. */
@@ -103,7 +103,7 @@ static void fall_asleep(struct ptask *ptask)
 	if (ptask->pidfd < 0 ||
 	    loop_watch_new(ptask->preload->loop, ptask->pidfd, LOOP_IN,
 			   process_ended, ptask, &ptask->pidfd_watch) < 0) {
-		task_free(ptask);
+		ptask_free(ptask);
 	}
 }
 
@@ -273,7 +273,7 @@ static int add_channel(struct conn *conn, const struct preload_hello *hello,
 	}
 	r = channel_open(ptask, hello->channel, steal_fd(&fds->channel));
 	if (r < 0 && ptask->n_channels == 0 && ptask->pidfd < 0) {
-		task_free(ptask);
+		ptask_free(ptask);
 	}
 	return r;
 }
