@@ -30,6 +30,9 @@
 int test_main(int argc, char **argv, const char *name,
 	      const struct CMUnitTest *tests, size_t n_tests);
 
+/* How many descriptors this process has open; for comparing. */
+unsigned int test_count_fds(void);
+
 /*
  * Leaves a test for want of something that the machine lacks. cmocka 1.1 says
  * "not ok # SKIP" for its own skip(), which counts as a failure.
