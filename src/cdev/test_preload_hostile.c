@@ -174,7 +174,7 @@ static void test_call_without_hello_unanswered(void **state)
 static void test_h62_hello_with_wrong_count_cut_off(void **state)
 {
 	struct fixture *f = *state;
-	unsigned int n_fds = count_fds();
+	unsigned int n_fds = test_count_fds();
 
 	for (unsigned int n = 0; n <= FD_PASS_MAX; n++) {
 		for (uint32_t flags = 0; flags < 8; flags++) {
@@ -198,7 +198,7 @@ static void test_h62_hello_with_wrong_count_cut_off(void **state)
 	}
 	settle(f);
 	assert_int_equal(stats(f).n_tasks, 0);
-	assert_int_equal(count_fds(), n_fds);
+	assert_int_equal(test_count_fds(), n_fds);
 	assert_true(stats(f).n_dropped_fds > 0);
 }
 
@@ -257,7 +257,7 @@ static void test_h62_surplus_descriptors_closed(void **state)
 	}
 	say(sock, fds, sizeof(fds)); /* the first has the file keep one */
 	settle(f);
-	n_fds = count_fds();
+	n_fds = test_count_fds();
 	/* One that no operation asks for. */
 	assert_int_equal(send_fds(sock, &m, sizeof(m), fds, 1), sizeof(m));
 	/* Beside a write that bypassed the shim. */
@@ -265,12 +265,12 @@ static void test_h62_surplus_descriptors_closed(void **state)
 	settle(f);
 	assert_int_equal(reply_on(channel, &reply), 0);
 	assert_int_equal(stats(f).n_dropped_fds, 5);
-	assert_int_equal(count_fds(), n_fds);
+	assert_int_equal(test_count_fds(), n_fds);
 	/* More than one beside a call. */
 	assert_int_equal(send_fds(sock, &m, sizeof(m), fds, 2), sizeof(m));
 	settle(f);
 	assert_true(is_cut_off(sock));
-	assert_int_equal(count_fds(), n_fds - 2);
+	assert_int_equal(test_count_fds(), n_fds - 2);
 	close(sock);
 	close(channel);
 }
@@ -290,14 +290,14 @@ static void test_h62_files_beside_a_write_closed(void **state)
 		fds[i] = STDERR_FILENO;
 	}
 	settle(f);
-	n_fds = count_fds();
+	n_fds = test_count_fds();
 	m.call.op = PRELOAD_WRITE;
 	assert_int_equal(send_fds(sock, &m, sizeof(m), fds, FD_PASS_MAX),
 			 sizeof(m));
 	settle(f);
 	assert_int_equal(reply_on(channel, &reply), -EINVAL); /* 8 bytes */
 	assert_int_equal(stats(f).n_dropped_fds, FD_PASS_MAX);
-	assert_int_equal(count_fds(), n_fds);
+	assert_int_equal(test_count_fds(), n_fds);
 	close(sock);
 	close(channel);
 }
@@ -366,7 +366,7 @@ static void test_h70_answered_client_dropped_at_deadline(void **state)
 static void test_h70_h91_10000_connects_leave_nothing(void **state)
 {
 	struct fixture *f = *state;
-	unsigned int n_fds = count_fds();
+	unsigned int n_fds = test_count_fds();
 
 	for (int i = 0; i < 10000; i += 50) {
 		int socks[50];
@@ -385,7 +385,7 @@ static void test_h70_h91_10000_connects_leave_nothing(void **state)
 	assert_int_equal(stats(f).n_accepted, 10000);
 	assert_int_equal(stats(f).n_conns, 0);
 	assert_int_equal(stats(f).n_cut_off, 0);
-	assert_int_equal(count_fds(), n_fds);
+	assert_int_equal(test_count_fds(), n_fds);
 }
 
 static void test_limit_connections(void **state)

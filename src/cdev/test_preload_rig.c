@@ -6,7 +6,6 @@
  */
 #include "lib/test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -15,22 +14,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-#include "base/cleanup.h"
 #include "cdev/test_preload_rig.h"
 
 /* ---- the daemon ---- */
-
-unsigned int count_fds(void)
-{
-	_cleanup_closedir_ DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d)) {
-		n++;
-	}
-	return n;
-}
 
 static void netlink_request(void *priv, uint32_t port, bool is_admin,
 			    const void *buf, size_t len,
@@ -77,7 +63,7 @@ int setup(void **state)
 	struct cdev_netlink_ops netlink = { netlink_request, f };
 
 	assert_non_null(f);
-	f->n_fds = count_fds();
+	f->n_fds = test_count_fds();
 	assert_int_equal(sim_new(&options, &f->sim), 0);
 	assert_int_equal(sim_loop_new(f->sim, "control", &f->loop), 0);
 	assert_int_equal(cdev_new(f->loop, &f->cdev), 0);
@@ -100,7 +86,7 @@ int teardown(void **state)
 	assert_null(cdev_free(f->cdev));
 	assert_null(loop_free(f->loop));
 	assert_null(sim_free(f->sim));
-	assert_int_equal(count_fds(), f->n_fds);
+	assert_int_equal(test_count_fds(), f->n_fds);
 	free(f);
 	return 0;
 }

@@ -37,8 +37,6 @@ struct fixture {
 	struct cdev_netlink_to *kept;
 };
 
-unsigned int count_fds(void);
-
 int setup(void **state);
 /* All is released and no descriptor left. */
 int teardown(void **state);

@@ -6,7 +6,6 @@
  */
 #include "mem/test_child.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -145,19 +144,6 @@ void child_close(struct child *c, int fd)
 	CHECK(child_syscall(c, SYS_close, fd) == 0);
 }
 
-static unsigned int count_fds(void)
-{
-	DIR *dir = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	CHECK(dir);
-	while (readdir(dir)) {
-		n++;
-	}
-	closedir(dir);
-	return n;
-}
-
 void check_no_regions(void)
 {
 	struct region_stats stats;
@@ -183,10 +169,10 @@ void forked_run(void (*body)(void), bool as_nobody)
 			CHECK(setresuid(NOBODY, NOBODY, NOBODY) == 0);
 			CHECK(prctl(PR_SET_DUMPABLE, 1) == 0);
 		}
-		n_fds = count_fds();
+		n_fds = test_count_fds();
 		body();
 		check_no_regions();
-		CHECK(count_fds() == n_fds);
+		CHECK(test_count_fds() == n_fds);
 		_exit(0);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);

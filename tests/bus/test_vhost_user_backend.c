@@ -32,7 +32,7 @@ static int set_up_with(void **state, const char *iommu)
 	struct fixture *fx = calloc(1, sizeof(*fx));
 
 	assert_non_null(fx);
-	fx->n_fds = vfront_count_fds();
+	fx->n_fds = test_count_fds();
 	fx->fw = vfront_world_new(NULL, 1);
 	vworld_add(fx->fw->w, "vdpasim_blk", "b0", 0, NULL, NULL);
 	fx->vdev = vdpa_device_find(fx->fw->w->bus, "b0");
@@ -62,7 +62,7 @@ static int tear_down(void **state)
 	}
 	vfront_close(fx->f);
 	vfront_world_free(fx->fw);
-	assert_int_equal(vfront_count_fds(), fx->n_fds);
+	assert_int_equal(test_count_fds(), fx->n_fds);
 	free(fx);
 	return 0;
 }

@@ -45,7 +45,7 @@ static int set_up_with(void **state, struct sim *sim)
 	assert_non_null(fx);
 	log_set_sink(drop_line, LOG_LEVEL_DEBUG);
 	fx->sim = sim;
-	fx->n_fds = vfront_count_fds();
+	fx->n_fds = test_count_fds();
 	fx->fw = vfront_world_new(sim, 1);
 	vworld_add(fx->fw->w, "vdpasim_blk", "b0", 0, NULL, NULL);
 	assert_int_equal(vfront_bind(fx->fw, "b0", NULL, NULL), 0);
@@ -97,7 +97,7 @@ static int tear_down(void **state)
 	sim_free(fx->sim);
 	region_get_stats(&stats);
 	assert_int_equal(stats.n_regions[REGION_MAPPED], 0);
-	assert_int_equal(vfront_count_fds(), fx->n_fds);
+	assert_int_equal(test_count_fds(), fx->n_fds);
 	log_set_sink(NULL, LOG_LEVEL_WARN);
 	free(fx);
 	return 0;
@@ -595,7 +595,7 @@ static void test_h64_random_walk(void **state)
 static void test_h70_a_thousand_connections(void **state)
 {
 	struct fixture *fx = *state;
-	unsigned int before = vfront_count_fds();
+	unsigned int before = test_count_fds();
 
 	for (int i = 0; i < 1000; i++) {
 		connect_anew(fx);
@@ -606,7 +606,7 @@ static void test_h70_a_thousand_connections(void **state)
 		}
 	}
 	assert_int_equal(vfront_sync(fx->f), 0);
-	assert_in_range(vfront_count_fds(), 1, before + 3);
+	assert_in_range(test_count_fds(), 1, before + 3);
 }
 
 /* Virtual time: a message that is never finished. */

@@ -35,7 +35,7 @@ static int set_up_with(void **state, const char *mgmtdev)
 	struct fixture *fx = calloc(1, sizeof(*fx));
 
 	assert_non_null(fx);
-	fx->n_fds = vfront_count_fds();
+	fx->n_fds = test_count_fds();
 	fx->fw = vfront_world_new(NULL, 1);
 	vworld_add(fx->fw->w, mgmtdev, "b0", 0, NULL, NULL);
 	fx->vdev = vdpa_device_find(fx->fw->w->bus, "b0");
@@ -68,7 +68,7 @@ static int tear_down(void **state)
 	vfront_world_free(fx->fw);
 	munmap(fx->log, 4096 + LOG_BYTES);
 	close(fx->log_fd);
-	assert_int_equal(vfront_count_fds(), fx->n_fds);
+	assert_int_equal(test_count_fds(), fx->n_fds);
 	free(fx);
 	return 0;
 }

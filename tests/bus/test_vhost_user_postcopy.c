@@ -48,7 +48,7 @@ static int set_up_key(void **state, const char *key, const char *value)
 	struct fixture *fx = calloc(1, sizeof(*fx));
 
 	assert_non_null(fx);
-	fx->n_fds = vfront_count_fds();
+	fx->n_fds = test_count_fds();
 	fx->uffd = -1;
 	fx->fw = vfront_world_new(NULL, 1);
 	vworld_add(fx->fw->w, "vdpasim_blk", "b0", 0, NULL, NULL);
@@ -90,7 +90,7 @@ static int tear_down(void **state)
 	}
 	close(fx->stop_fd);
 	free(fx->source);
-	assert_int_equal(vfront_count_fds(), fx->n_fds);
+	assert_int_equal(test_count_fds(), fx->n_fds);
 	free(fx);
 	return 0;
 }

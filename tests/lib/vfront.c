@@ -6,7 +6,6 @@
  */
 #include "lib/vfront.h"
 
-#include <dirent.h>
 #include <endian.h>
 #include <errno.h>
 #include <fcntl.h>
@@ -500,17 +499,4 @@ uint8_t vfront_blk(struct vfront *f, unsigned int idx, uint32_t type,
 	assert_ptr_equal(vfront_run_one(f, idx).cookie, hdr);
 	f->next_free = mark;
 	return *status;
-}
-
-unsigned int vfront_count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d)) {
-		n++;
-	}
-	closedir(d);
-	return n;
 }

@@ -113,7 +113,4 @@ struct vq_used vfront_run_one(struct vfront *f, unsigned int idx);
 uint8_t vfront_blk(struct vfront *f, unsigned int idx, uint32_t type,
 		   uint64_t sector, void *data, uint32_t len);
 
-/* Descriptors of this process: for leak checks. */
-unsigned int vfront_count_fds(void);
-
 #endif

@@ -7,7 +7,6 @@
  */
 #include "lib/test.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
@@ -38,18 +37,6 @@ struct fixture {
 	struct cdev_preload *preload;
 	unsigned int n_fds;
 };
-
-static unsigned int count_fds(void)
-{
-	_cleanup_closedir_ DIR *d = opendir("/proc/self/fd");
-	unsigned int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d)) {
-		n++;
-	}
-	return n;
-}
 
 static int listen_at(const char *path)
 {
@@ -89,7 +76,7 @@ static int setup(void **state)
 	(void)snprintf(f->path, sizeof(f->path), "%s/sock", f->dir);
 	start_daemon(f);
 	assert_int_equal(loop_start(f->loop), 0);
-	f->n_fds = count_fds();
+	f->n_fds = test_count_fds();
 	*state = f;
 	return 0;
 }
@@ -139,7 +126,7 @@ static int teardown(void **state)
 	assert_int_equal(q.counts.n_opens, q.counts.n_releases);
 	assert_int_equal(q.stats.n_cut_off, 0);
 	assert_int_equal(q.stats.n_dropped_fds, 0);
-	assert_int_equal(count_fds(), f->n_fds);
+	assert_int_equal(test_count_fds(), f->n_fds);
 	loop_stop(f->loop);
 	assert_null(cdev_preload_free(f->preload));
 	assert_null(toy_free(f->toy));
