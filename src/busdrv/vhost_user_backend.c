@@ -13,11 +13,9 @@
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <errno.h>
-#include <poll.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <linux/virtio_config.h>
 
@@ -269,17 +267,6 @@ int vhost_user_event_new(struct vhost_user_event *event, struct loop *loop,
 	return r;
 }
 
-/* One that is full has been told already; one that is none is its own loss. */
-void vhost_user_signal(int fd)
-{
-	struct pollfd p = { .fd = fd, .events = POLLOUT };
-	const uint64_t one = 1;
-
-	if (fd >= 0 && poll(&p, 1, 0) == 1) {
-		(void)!write(fd, &one, sizeof(one));
-	}
-}
-
 /* The device is broken, and with it every ring. */
 static void tell_errors(struct vhost_user *vu)
 {
@@ -293,7 +280,7 @@ static void tell_errors(struct vhost_user *vu)
 		if (!ring->is_running) {
 			continue;
 		}
-		vhost_user_signal(ring->err_fd);
+		loop_signal(vu->loop, ring->err_fd);
 		ring->tells_err = in_band && ring->err_fd < 0;
 	}
 }

@@ -361,8 +361,6 @@ int vhost_user_event_new(struct vhost_user_event *event, struct loop *loop,
 /* Takes a zeroed one. */
 void vhost_user_event_free(struct vhost_user_event *event);
 
-/* Writes an eventfd of the front end's, without waiting; -1: nothing. */
-void vhost_user_signal(int fd);
 /* There may be something to tell. */
 void vhost_user_tell(struct vhost_user *vu);
 void vhost_user_channel_close(struct vhost_user *vu);

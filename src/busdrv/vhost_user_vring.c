@@ -165,7 +165,7 @@ static void call_after_crash(struct vhost_user_ring *ring)
 	if (!vu->inflight) {
 		return;
 	}
-	vhost_user_signal(ring->call_fd);
+	loop_signal(vu->loop, ring->call_fd);
 	if (ring->call.watch) {
 		ring->tells_call = true;
 		vhost_user_tell(vu);
