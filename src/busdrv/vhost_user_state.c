@@ -7,12 +7,18 @@
  * front end. It says CHECK_DEVICE_STATE when it has seen the end of the pipe,
  * or made it: then everything is there, or it went wrong.
  *
+ * O_NONBLOCK belongs to the open pipe, which is the front end's, too: it can be
+ * cleared at any time. So each read and write says for itself that it must not
+ * wait. Kernels before 6.4 cannot be told that of pipes; there a front end can
+ * hold up its own device's control thread.
+ *
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <linux/virtio_ids.h>
@@ -48,11 +54,29 @@ static void finish(struct vhost_user *vu, int result)
 	vu->transfer.result = result;
 }
 
+/* As read() and write() on what does not block. */
+static ssize_t read_now(int fd, void *buf, size_t len)
+{
+	const struct iovec iov = { buf, len };
+	ssize_t n = preadv2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+	return n < 0 && errno == EOPNOTSUPP ? read(fd, buf, len) : n;
+}
+
+static ssize_t write_now(int fd, void *buf, size_t len)
+{
+	const struct iovec iov = { buf, len };
+	ssize_t n = pwritev2(fd, &iov, 1, -1, RWF_NOWAIT);
+
+	return n < 0 && errno == EOPNOTSUPP ? write(fd, buf, len) : n;
+}
+
 /* Return: 1 done; 0 the rest later; -errno */
 static int write_some(struct vhost_user_transfer *t)
 {
 	while (t->done < t->size) {
-		ssize_t n = write(t->fd, t->buf + t->done, t->size - t->done);
+		ssize_t n =
+			write_now(t->fd, t->buf + t->done, t->size - t->done);
 
 		if (n < 0) {
 			return errno == EAGAIN ? 0 : -errno;
@@ -66,7 +90,8 @@ static int write_some(struct vhost_user_transfer *t)
 static int read_some(struct vhost_user_transfer *t)
 {
 	for (;;) {
-		ssize_t n = read(t->fd, t->buf + t->done, t->size - t->done);
+		ssize_t n =
+			read_now(t->fd, t->buf + t->done, t->size - t->done);
 
 		if (n < 0) {
 			return errno == EAGAIN ? 0 : -errno;

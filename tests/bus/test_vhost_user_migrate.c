@@ -10,6 +10,7 @@
 #include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include <linux/virtio_blk.h>
@@ -354,6 +355,51 @@ static void test_device_state_that_is_none(void **state)
 	assert_int_equal(vfront_get(f, VHOST_USER_CHECK_DEVICE_STATE), 1);
 }
 
+static void clear_nonblock(int fd)
+{
+	assert_int_equal(fcntl(fd, F_SETFL, fcntl(fd, F_GETFL) & ~O_NONBLOCK),
+			 0);
+}
+
+/* A full pipe, and an empty one, whose mode the front end has changed since:
+ * CHECK_DEVICE_STATE looks at them, and must not wait. */
+static void test_device_state_pipes_that_would_block(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+	char page[4096] = "";
+	const struct iovec iov = { page, 1 };
+	int p[2];
+
+	assert_int_equal(pipe2(p, O_CLOEXEC | O_NONBLOCK), 0);
+	if (preadv2(p[0], &iov, 1, -1, RWF_NOWAIT) < 0 && errno != EAGAIN) {
+		close(p[0]);
+		close(p[1]);
+		TEST_SKIP("this kernel has no RWF_NOWAIT for pipes");
+	}
+	vfront_negotiate(f, 0);
+	(void)alarm(20); /* for whoever waits after all */
+	while (write(p[1], page, sizeof(page)) > 0) {
+		;
+	}
+	assert_int_equal(state_fd(f, 0, p[1]), VHOST_USER_VRING_NOFD);
+	clear_nonblock(p[1]);
+	assert_int_equal(vfront_get(f, VHOST_USER_CHECK_DEVICE_STATE), 1);
+	while (read(p[0], page, sizeof(page)) > 0) {
+		;
+	}
+	assert_int_equal(vfront_get(f, VHOST_USER_CHECK_DEVICE_STATE), 0);
+	close(p[0]);
+	close(p[1]);
+	assert_int_equal(pipe2(p, O_CLOEXEC), 0);
+	assert_int_equal(state_fd(f, 1, p[0]), VHOST_USER_VRING_NOFD);
+	clear_nonblock(p[0]);
+	assert_int_equal(vfront_get(f, VHOST_USER_CHECK_DEVICE_STATE), 1);
+	close(p[0]);
+	close(p[1]);
+	(void)alarm(0);
+}
+
 /* ---- inflight memory ---- */
 
 static int get_inflight(struct vfront *f, uint16_t queues, uint16_t num,
@@ -513,6 +559,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_inflight_memory_is_enough_for_larger_rings),
 	N(test_device_state_goes_through_a_pipe),
 	N(test_device_state_that_is_none),
+	N(test_device_state_pipes_that_would_block),
 	T(test_inflight_memory_is_made_used_and_given_back),
 	T(test_h68_inflight_memory_full_of_lies),
 	N(test_mtu_and_rarp_of_a_network_device),
