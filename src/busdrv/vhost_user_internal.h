@@ -158,6 +158,7 @@ struct vhost_user_slot {
 struct vhost_user_mem {
 	struct vhost_user_slot slots[VHOST_USER_MEM_SLOTS];
 	unsigned int n;
+	bool keeps_files; /* the device hands them on */
 };
 
 /* Control thread only. */

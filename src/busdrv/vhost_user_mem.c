@@ -10,6 +10,7 @@
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <errno.h>
+#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -110,6 +111,31 @@ find_same(const struct vhost_user_mem *mem, const struct vhost_user_region *r,
 	return NULL;
 }
 
+/* A device that has its own ways to the memory is given its file. */
+static int map_slot(const struct vhost_user_mem *mem,
+		    const struct vhost_user_region *r, int fd,
+		    struct region **ret)
+{
+	struct mem_file *file;
+	int ret_file;
+
+	if (!mem->keeps_files) {
+		return region_new_mapped(fd, r->mmap_offset, r->size,
+					 MEM_PERM_RW, ret);
+	}
+	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	if (fd < 0) {
+		return -errno;
+	}
+	ret_file = mem_file_new(fd, &file);
+	if (ret_file == 0) {
+		ret_file = region_new_file(file, r->mmap_offset, r->size,
+					   MEM_PERM_RW, ret);
+		mem_file_unref(file);
+	}
+	return ret_file;
+}
+
 /* Adds a region to @mem: one of @old if it is the same, or a new mapping. */
 static int add_slot(struct vhost_user_mem *mem,
 		    const struct vhost_user_mem *old,
@@ -136,8 +162,7 @@ static int add_slot(struct vhost_user_mem *mem,
 			.dev = st.st_dev,
 			.ino = st.st_ino,
 		};
-		ret = region_new_mapped(fd, r->mmap_offset, r->size,
-					MEM_PERM_RW, &slot->region);
+		ret = map_slot(mem, r, fd, &slot->region);
 	}
 	slot->n_added = 1;
 	mem->n += ret == 0;
@@ -169,10 +194,16 @@ static int add_again(struct vhost_user_mem *mem,
 
 /* ---- the table ---- */
 
-static int mem_new(struct vhost_user_mem **ret)
+static int mem_new(const struct vhost_user *vu, struct vhost_user_mem **ret)
 {
-	*ret = calloc(1, sizeof(**ret));
-	return *ret ? 0 : -ENOMEM;
+	struct vhost_user_mem *mem = calloc(1, sizeof(*mem));
+
+	if (!mem) {
+		return -ENOMEM;
+	}
+	mem->keeps_files = vdpa_has_dma_ops(vu->vdev);
+	*ret = mem;
+	return 0;
 }
 
 static struct vhost_user_mem *mem_free(struct vhost_user_mem *mem)
@@ -283,12 +314,13 @@ static int replace(struct vhost_user *vu, struct vhost_user_mem *take_mem)
 	return r;
 }
 
-static int copy_mem(const struct vhost_user_mem *mem,
+static int copy_mem(const struct vhost_user *vu,
+		    const struct vhost_user_mem *mem,
 		    const struct vhost_user_slot *except,
 		    struct vhost_user_mem **ret)
 {
 	struct vhost_user_mem *copy;
-	int r = mem_new(&copy);
+	int r = mem_new(vu, &copy);
 
 	if (r < 0) {
 		return r;
@@ -370,7 +402,7 @@ int vhost_user_set_mem_table(struct vhost_user *vu, struct vhost_user_msg *msg)
 		return err(-EINVAL, "%u regions, %u descriptors, %u bytes",
 			   t->n_regions, msg->n_fds, msg->hdr.size);
 	}
-	r = mem_new(&mem);
+	r = mem_new(vu, &mem);
 	for (uint32_t i = 0; i < t->n_regions && r == 0; i++) {
 		r = add_slot(mem, vu->mem ? vu->mem : &none, &t->regions[i],
 			     msg->fds[i]);
@@ -398,7 +430,7 @@ static int add_region(struct vhost_user *vu, const struct vhost_user_region *r,
 {
 	static const struct vhost_user_mem none;
 	_cleanup_mem_ struct vhost_user_mem *mem = NULL;
-	int ret = copy_mem(vu->mem, NULL, &mem);
+	int ret = copy_mem(vu, vu->mem, NULL, &mem);
 
 	if (ret < 0) {
 		return ret;
@@ -449,7 +481,7 @@ int vhost_user_rem_mem_reg(struct vhost_user *vu, struct vhost_user_msg *msg)
 		if (--s->n_added > 0) {
 			return 0; /* see add_again() */
 		}
-		ret = copy_mem(vu->mem, s, &mem);
+		ret = copy_mem(vu, vu->mem, s, &mem);
 		return ret < 0 ? ret : replace(vu, mem);
 	}
 	return err(-ENOENT, "no region of 0x%llx bytes at 0x%llx",

@@ -29,7 +29,7 @@
 
 /* A file that may be behind some of the client's memory. */
 struct shared_file {
-	int fd;
+	struct mem_file *file;
 	dev_t dev;
 	ino_t ino;
 	bool is_writable;
@@ -119,10 +119,10 @@ struct client_mem *client_mem_unref(struct client_mem *cm)
 		return NULL;
 	}
 	for (unsigned int i = 0; i < cm->n_given; i++) {
-		(void)close_fd(cm->given[i].fd);
+		(void)mem_file_unref(cm->given[i].file);
 	}
 	for (unsigned int i = 0; i < cm->n_found; i++) {
-		(void)close_fd(cm->found[i].fd);
+		(void)mem_file_unref(cm->found[i].file);
 	}
 	(void)close_fd(cm->maps_fd);
 	foreign_mem_unref(cm->foreign);
@@ -193,8 +193,9 @@ static bool is_wanted(int fd, const char *name, const struct want *want)
 int client_mem_add_fd(struct client_mem *cm, int take_fd)
 {
 	_cleanup_close_ int fd = take_fd;
+	struct mem_file *file;
 	struct want want;
-	int flags;
+	int flags, r;
 
 	flags = fcntl(fd, F_GETFL);
 	if (flags < 0 || (flags & O_PATH) || (flags & O_ACCMODE) == O_WRONLY ||
@@ -209,10 +210,13 @@ int client_mem_add_fd(struct client_mem *cm, int take_fd)
 		return err(-ENOSPC, "client: %d files, limit %d", GIVEN_MAX,
 			   GIVEN_MAX);
 	}
-	cm->given[cm->n_given++] = (struct shared_file){ steal_fd(&fd),
-							 want.dev, want.ino,
-							 want.is_writable };
-	return 0;
+	r = mem_file_new(steal_fd(&fd), &file);
+	if (r == 0) {
+		cm->given[cm->n_given++] =
+			(struct shared_file){ file, want.dev, want.ino,
+					      want.is_writable };
+	}
+	return r;
 }
 
 /*
@@ -280,28 +284,35 @@ bool client_mem_is_visible(const struct client_mem *cm)
 	       faccessat(AT_FDCWD, path, R_OK | X_OK, AT_EACCESS) == 0;
 }
 
-static const struct shared_file *remember(struct client_mem *cm, int take_fd,
-					  const struct want *want)
+static int remember(struct client_mem *cm, int take_fd, const struct want *want,
+		    const struct shared_file **ret)
 {
 	struct shared_file *file;
+	struct mem_file *opened;
+	int r = mem_file_new(take_fd, &opened);
 
+	if (r < 0) {
+		return r;
+	}
 	if (cm->n_found < FOUND_MAX) {
 		file = &cm->found[cm->n_found++];
 	} else {
 		file = &cm->found[cm->oldest_idx];
 		cm->oldest_idx = (cm->oldest_idx + 1) % FOUND_MAX;
-		(void)close_fd(file->fd);
+		(void)mem_file_unref(file->file);
 	}
-	file->fd = take_fd;
+	file->file = opened;
 	file->dev = want->dev;
 	file->ino = want->ino;
 	file->is_writable = want->is_writable;
-	return file;
+	*ret = file;
+	return 0;
 }
 
-/* Return: the file behind a shared mapping, borrowed; NULL: out of reach */
-static const struct shared_file *
-find_file(struct client_mem *cm, const struct vma *vma, bool is_writable)
+/* Return: 0 and the file behind a shared mapping, borrowed, or NULL: out of
+ * reach; -ENOMEM */
+static int find_file(struct client_mem *cm, const struct vma *vma,
+		     bool is_writable, const struct shared_file **ret)
 {
 	const struct want want = { vma->dev, vma->ino, is_writable };
 	const struct shared_file *file;
@@ -309,14 +320,15 @@ find_file(struct client_mem *cm, const struct vma *vma, bool is_writable)
 
 	file = files_find(cm->given, cm->n_given, &want);
 	file = file ? file : files_find(cm->found, cm->n_found, &want);
+	*ret = file;
 	if (file || cm->pid == 0) {
-		return file;
+		return 0;
 	}
 	fd = search_fds(cm->pid, &want);
 	if (fd < 0) {
 		fd = search_map_files(cm->pid, vma, &want);
 	}
-	return fd < 0 ? NULL : remember(cm, fd, &want);
+	return fd < 0 ? 0 : remember(cm, fd, &want, ret);
 }
 
 /* ---- pieces ---- */
@@ -370,9 +382,9 @@ static int close_run(struct resolve *rs)
 	}
 	rs->has_run = false;
 	if (rs->run_file) {
-		int ret = region_new_mapped(rs->run_file->fd, rs->run.offset,
-					    rs->run.last - rs->run.start + 1,
-					    rs->perm, &region);
+		int ret = region_new_file(rs->run_file->file, rs->run.offset,
+					  rs->run.last - rs->run.start + 1,
+					  rs->perm, &region);
 
 		if (ret == -ENOMEM) {
 			return ret;
@@ -425,13 +437,13 @@ static int add_vma(struct resolve *rs, const struct vma *vma)
 	if (ret < 0) {
 		return ret;
 	}
+	rs->run_file = NULL;
 	rs->has_run = true;
 	rs->run = cut;
-	rs->run_file = NULL;
-	if (vma->is_shared && vma->ino != 0) {
-		rs->run_file = find_file(rs->cm, vma, rs->perm & MEM_PERM_WO);
-	}
-	return 0;
+	return vma->is_shared && vma->ino != 0
+		       ? find_file(rs->cm, vma, rs->perm & MEM_PERM_WO,
+				   &rs->run_file)
+		       : 0;
 }
 
 static int walk_vmas(struct resolve *rs)

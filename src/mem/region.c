@@ -36,6 +36,8 @@ struct region {
 	void *priv;
 	/* mapped */
 	struct sigbus_guard guard;
+	struct mem_file *file; /* NULL: it was only borrowed */
+	uint64_t file_offset;
 	/* foreign */
 	struct foreign_mem *fm;
 	uint64_t uaddr;
@@ -169,6 +171,21 @@ err_free:
 	return r;
 }
 
+int region_new_file(struct mem_file *file, uint64_t offset, uint64_t size,
+		    unsigned int perm, struct region **ret)
+{
+	struct region *region;
+	int r = region_new_mapped(mem_file_fd(file), offset, size, perm,
+				  &region);
+
+	if (r == 0) {
+		region->file = mem_file_ref(file);
+		region->file_offset = offset;
+		*ret = region;
+	}
+	return r;
+}
+
 int region_new_foreign(struct foreign_mem *fm, uint64_t uaddr, uint64_t size,
 		       struct region **ret)
 {
@@ -202,6 +219,7 @@ static void region_destroy(struct region *region)
 	case REGION_MAPPED:
 		sigbus_guard_del(&region->guard);
 		(void)munmap(region->guard.base, region->guard.len); /* ours */
+		mem_file_unref(region->file);
 		break;
 	case REGION_FOREIGN:
 		foreign_mem_unref(region->fm);
@@ -251,6 +269,15 @@ void *region_window(const struct region *region, size_t *ret_len)
 {
 	*ret_len = region->guard.len;
 	return region->guard.base;
+}
+
+int region_file_fd(const struct region *region, uint64_t *ret_offset)
+{
+	if (!region->file) {
+		return -1;
+	}
+	*ret_offset = region->file_offset;
+	return mem_file_fd(region->file);
 }
 
 bool region_is_poisoned(const struct region *region)

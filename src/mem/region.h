@@ -83,6 +83,22 @@ int region_new_own(void *va, uint64_t size, void (*release)(void *priv),
 int region_new_mapped(int fd, uint64_t offset, uint64_t size, unsigned int perm,
 		      struct region **ret);
 
+/*
+ * A file whose regions remember it, so that it can be handed on: counted, as
+ * many regions are of the same one. Any thread.
+ */
+struct mem_file;
+/* @take_fd: taken, also on failure. Return: 0; -ENOMEM */
+int mem_file_new(int take_fd, struct mem_file **ret);
+struct mem_file *mem_file_ref(struct mem_file *file);
+struct mem_file *mem_file_unref(struct mem_file *file);
+int mem_file_fd(const struct mem_file *file); /* borrowed */
+
+/* As region_new_mapped() of that file, which stays open as long as the region
+ * lives. */
+int region_new_file(struct mem_file *file, uint64_t offset, uint64_t size,
+		    unsigned int perm, struct region **ret);
+
 /**
  * foreign_mem_new() - the memory of another process
  * @take_fd: of that process's /proc/self/mem; taken, also on failure
@@ -124,6 +140,9 @@ void *region_va(const struct region *region);
 /* All that is mapped of a mapped region's file: whole pages, also of huge ones.
  * Return: its first byte; NULL for regions of other kinds */
 void *region_window(const struct region *region, size_t *ret_len);
+/* The file of region_new_file(). Return: its descriptor, borrowed, and where in
+ * it the region's first byte is; -1: there is none */
+int region_file_fd(const struct region *region, uint64_t *ret_offset);
 /* Has the file behind it shrunk below a byte that we touched? (H32) */
 bool region_is_poisoned(const struct region *region);
 

@@ -630,8 +630,8 @@ static void body_oom(void)
 	CHECK(mmap(at + PAGE, PAGE, PROT_READ | PROT_WRITE,
 		   MAP_SHARED | MAP_FIXED, fd, 0) == at + PAGE);
 	oc.at = (uintptr_t)at;
-	/* The client, its foreign memory and three regions. */
-	CHECK(oom_check(resolve_once, &oc) == 5);
+	/* The client, its foreign memory, three regions and a file. */
+	CHECK(oom_check(resolve_once, &oc) == 6);
 	close(fd);
 	close(oc.maps_fd);
 	close(oc.mem_fd);

@@ -218,6 +218,40 @@ static void test_mapped_read_only_is_not_written(void **state)
 	check_no_regions();
 }
 
+static void test_file_region_knows_its_file(void **state)
+{
+	int fd = memfd_create("vdpakit-region", MFD_CLOEXEC), ours;
+	struct region *region, *other;
+	struct mem_file *file;
+	uint64_t offset;
+
+	assert_int_equal(ftruncate(fd, 2 * PAGE), 0);
+	ours = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	assert_int_equal(mem_file_new(ours, &file), 0);
+	assert_int_equal(region_new_file(file, 7, 9, MEM_PERM_RW, &region), 0);
+	assert_int_equal(region_new_file(file, PAGE, 1, MEM_PERM_RO, &other),
+			 0);
+	assert_int_equal(region_new_file(file, 0, 0, MEM_PERM_RO, &other),
+			 -EINVAL);
+	assert_null(mem_file_unref(file));
+	assert_int_equal(region_file_fd(other, &offset), ours);
+	assert_int_equal(offset, PAGE);
+	region_unref(other);
+	assert_int_equal(region_file_fd(region, &offset), ours);
+	assert_int_equal(offset, 7);
+	assert_int_equal(pwrite(fd, "seen", 4, 7), 4);
+	assert_memory_equal(region_va(region), "seen", 4);
+	region_unref(region);
+	assert_int_equal(fcntl(ours, F_GETFD), -1);
+	/* One that borrowed its descriptor knows of none. */
+	assert_int_equal(region_new_mapped(fd, 0, 9, MEM_PERM_RW, &region), 0);
+	assert_int_equal(region_file_fd(region, &offset), -1);
+	region_unref(region);
+	assert_null(mem_file_unref(NULL));
+	close(fd);
+	check_no_regions();
+}
+
 static void test_mapped_huge_pages(void **state)
 {
 	int fd = memfd_create("vdpakit-region", MFD_CLOEXEC | MFD_HUGETLB);
@@ -376,6 +410,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_nonsense_is_refused),
 	cmocka_unit_test(test_mapped_is_the_file),
 	cmocka_unit_test(test_mapped_read_only_is_not_written),
+	cmocka_unit_test(test_file_region_knows_its_file),
 	cmocka_unit_test(test_mapped_huge_pages),
 	cmocka_unit_test(test_foreign_reads_and_writes),
 	cmocka_unit_test(test_foreign_fails_where_nothing_is),
