@@ -10,8 +10,8 @@
 
 #include <linux/netlink.h>
 
+#include "base/nlmsg.h"
 #include "mgmt/netlink.h"
-#include "mgmt/nlmsg.h"
 
 /* A command's return value: all of the answer was given, or will be. */
 #define NL_ANSWERED 1

@@ -10,9 +10,9 @@
 
 #include <linux/netlink.h>
 
+#include "base/nlmsg.h"
 #include "lib/test.h"
 #include "mgmt/netlink.h"
-#include "mgmt/nlmsg.h"
 #include "mgmt/test_fake.h"
 
 #define PORT 4711

@@ -8,7 +8,7 @@
 
 #include "base/err.h"
 #include "lib/test.h"
-#include "mgmt/nlmsg.h"
+#include "base/nlmsg.h"
 
 static void test_writer_stops_at_its_end(void **state)
 {

@@ -14,8 +14,8 @@
  *
  * Copyright (c) 2026, the vdpakit authors
  */
-#ifndef MGMT_NLMSG_H
-#define MGMT_NLMSG_H
+#ifndef BASE_NLMSG_H
+#define BASE_NLMSG_H
 
 #include "base/util.h"
 

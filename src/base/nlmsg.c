@@ -4,7 +4,7 @@
  *
  * Copyright (c) 2026, the vdpakit authors
  */
-#include "mgmt/nlmsg.h"
+#include "base/nlmsg.h"
 
 #include <assert.h>
 #include <errno.h>
