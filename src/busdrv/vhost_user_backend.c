@@ -14,7 +14,6 @@
  */
 #include <errno.h>
 #include <string.h>
-#include <sys/eventfd.h>
 #include <sys/socket.h>
 
 #include <linux/virtio_config.h>
@@ -243,30 +242,6 @@ int vhost_user_set_backend_req_fd(struct vhost_user *vu,
 
 /* ---- events of the device ---- */
 
-void vhost_user_event_free(struct vhost_user_event *event)
-{
-	event->watch = loop_watch_free(event->watch);
-	event->fd = close_fd(event->fd);
-}
-
-int vhost_user_event_new(struct vhost_user_event *event, struct loop *loop,
-			 void (*fn)(void *priv, unsigned int events),
-			 void *priv)
-{
-	int r;
-
-	event->fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	if (event->fd < 0) {
-		return err(-errno, "eventfd: %s", strerror(errno));
-	}
-	r = loop_watch_new(loop, event->fd, LOOP_IN | LOOP_EDGE, fn, priv,
-			   &event->watch);
-	if (r < 0) {
-		event->fd = close_fd(event->fd);
-	}
-	return r;
-}
-
 /* The device is broken, and with it every ring. */
 static void tell_errors(struct vhost_user *vu)
 {
@@ -303,7 +278,7 @@ static void config_event(void *priv, unsigned int events)
 int vhost_user_watch_config(struct vhost_user *vu)
 {
 	struct vdpa_callback cb = { .trigger_fd = -1 };
-	int r = vhost_user_event_new(&vu->config, vu->loop, config_event, vu);
+	int r = event_new(&vu->config, vu->loop, config_event, vu);
 
 	if (r < 0) {
 		return r;
@@ -317,5 +292,5 @@ void vhost_user_unwatch_config(struct vhost_user *vu)
 	static const struct vdpa_callback none = { .trigger_fd = -1 };
 
 	(void)vdpa_set_config_cb(vu->vdev, &none); /* cannot fail */
-	vhost_user_event_free(&vu->config);
+	event_free(&vu->config);
 }

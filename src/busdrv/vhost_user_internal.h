@@ -48,6 +48,7 @@
 #include "base/log.h"
 #include "base/unix.h"
 #include "bus/bus.h"
+#include "busdrv/event.h"
 #include "uapi/vhost_user.h"
 
 /* A message may take that long from its first byte to its last. */
@@ -82,12 +83,6 @@ struct vhost_user_msg {
 	bool has_reply;
 };
 
-/* An eventfd of ours that devices write and the control loop watches. */
-struct vhost_user_event {
-	int fd; /* valid with @watch */
-	struct loop_watch *watch; /* NULL: there is none */
-};
-
 /* What the front end said about one ring, and what became of it. */
 struct vhost_user_ring {
 	struct vhost_user *vu;
@@ -112,7 +107,7 @@ struct vhost_user_ring {
 	struct loop_watch *kick_watch; /* the device cannot watch it itself */
 	/* in-band notifications: the device calls us */
 	bool has_no_call; /* the front end polls */
-	struct vhost_user_event call;
+	struct event call;
 	/* to be told on the back-end channel */
 	bool tells_call;
 	bool tells_err;
@@ -136,7 +131,7 @@ struct vhost_user_channel {
 
 /* Addresses that queues wait for. */
 struct vhost_user_misses {
-	struct vhost_user_event event; /* while somebody may miss any */
+	struct event event; /* while somebody may miss any */
 	pthread_mutex_t lock;
 	/* under the lock */
 	struct {
@@ -205,7 +200,7 @@ struct vhost_user {
 	struct region *log_bitmap; /* NULL: none */
 	struct mem_log *log; /* while it is marked in; NULL: not */
 	struct vhost_user_channel channel;
-	struct vhost_user_event config;
+	struct event config;
 	struct vhost_user_misses misses;
 	bool is_broken; /* the front end was told of it */
 	int uffd; /* -1: no postcopy is underway */
@@ -355,12 +350,6 @@ int vhost_user_set_log_base(struct vhost_user *vu, struct vhost_user_msg *msg);
 int vhost_user_set_log_fd(struct vhost_user *vu, struct vhost_user_msg *msg);
 
 /* ---- vhost_user_backend.c ---- */
-
-int vhost_user_event_new(struct vhost_user_event *event, struct loop *loop,
-			 void (*fn)(void *priv, unsigned int events),
-			 void *priv);
-/* Takes a zeroed one. */
-void vhost_user_event_free(struct vhost_user_event *event);
 
 /* There may be something to tell. */
 void vhost_user_tell(struct vhost_user *vu);

@@ -94,7 +94,7 @@ int vhost_user_iommu_update(struct vhost_user *vu)
 	if (vu->misses.event.watch) {
 		return 0;
 	}
-	r = vhost_user_event_new(&vu->misses.event, vu->loop, miss_event, vu);
+	r = event_new(&vu->misses.event, vu->loop, miss_event, vu);
 	return r < 0 ? r : vdpa_set_miss(vu->vdev, &miss);
 }
 
@@ -102,7 +102,7 @@ void vhost_user_iommu_drop(struct vhost_user *vu)
 {
 	if (vu->misses.event.watch) {
 		(void)vdpa_set_miss(vu->vdev, NULL); /* it took one */
-		vhost_user_event_free(&vu->misses.event);
+		event_free(&vu->misses.event);
 		vu->misses.n = 0;
 	}
 }

@@ -117,8 +117,7 @@ static int set_call(struct vhost_user_ring *ring)
 	int r = 0;
 
 	if (is_ours && !ring->call.watch) {
-		r = vhost_user_event_new(&ring->call, vu->loop, call_in_band,
-					 ring);
+		r = event_new(&ring->call, vu->loop, call_in_band, ring);
 	}
 	if (r < 0) {
 		return r;
@@ -128,7 +127,7 @@ static int set_call(struct vhost_user_ring *ring)
 	}
 	r = vdpa_set_vq_cb(vu->vdev, ring->idx, &cb);
 	if (!is_ours && ring->call.watch) {
-		vhost_user_event_free(&ring->call);
+		event_free(&ring->call);
 	}
 	return r;
 }
@@ -378,7 +377,7 @@ void vhost_user_rings_drop(struct vhost_user *vu)
 		struct vhost_user_ring *ring = &vu->rings[i];
 
 		if (ring->call.watch) {
-			vhost_user_event_free(&ring->call);
+			event_free(&ring->call);
 		}
 		(void)close_fd(ring->call_fd);
 		(void)close_fd(ring->err_fd);

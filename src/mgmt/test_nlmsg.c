@@ -7,8 +7,8 @@
 #include <errno.h>
 
 #include "base/err.h"
-#include "lib/test.h"
 #include "base/nlmsg.h"
+#include "lib/test.h"
 
 static void test_writer_stops_at_its_end(void **state)
 {
