@@ -127,7 +127,7 @@ struct vdpa_mgmtdev_ops {
  * @bus_name: NULL unless it stands on a hardware bus
  * @classes: bit mask of virtio device ids
  * @attr_mask: BIT_ULL(enum vdpa_attr) of what dev_add() takes
- * @supported_features: virtio feature bits
+ * @supported_features: virtio feature bits: dev_add() is asked for no others
  * @max_supported_vqs: 0: not said
  * @keys, @n_keys: of our own
  * @set_keys, @n_set_keys: those that may be changed later

@@ -121,6 +121,23 @@ static int check_for_mgmtdev(const struct vdpa_mgmtdev *mgmtdev,
 	return check_keys(mgmtdev, mgmtdev->keys, mgmtdev->n_keys, config);
 }
 
+/* The kernel leaves this to each of its drivers, which all do it. */
+static int check_features(const struct vdpa_mgmtdev *mgmtdev,
+			  const struct vdpa_dev_config *config)
+{
+	uint64_t has = mgmtdev->supported_features;
+
+	if (has_attr(config, VDPA_ATTR_FEATURES) &&
+	    (config->device_features & ~has) != 0) {
+		return err(-EINVAL,
+			   "device_features 0x%llx are more than the 0x%llx "
+			   "that %s has",
+			   (unsigned long long)config->device_features,
+			   (unsigned long long)has, mgmtdev->name);
+	}
+	return 0;
+}
+
 int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
 		 const char *mgmtdev_name, const char *name,
 		 const struct vdpa_dev_config *config)
@@ -150,7 +167,8 @@ int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
 	if (vdpa_device_find(bus, name)) {
 		return err(-EEXIST, "there is a device %s already", name);
 	}
-	return mgmtdev->ops->dev_add(mgmtdev, name, config);
+	ret = check_features(mgmtdev, config);
+	return ret < 0 ? ret : mgmtdev->ops->dev_add(mgmtdev, name, config);
 }
 
 static bool mac_is_valid(const uint8_t mac[6])

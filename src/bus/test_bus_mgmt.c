@@ -55,8 +55,14 @@ static void test_dev_add_refuses_what_the_kernel_refuses(void **state)
 		  "fake",
 		  -EOPNOTSUPP,
 		  "fake takes no 'colour': see `vdpakit mgmtdev show fake`" },
+		{ { .mask = BIT_ULL(VDPA_ATTR_FEATURES),
+		    .device_features = 0x21 },
+		  "fake",
+		  -EINVAL,
+		  "device_features 0x21 are more than the 0x20 that fake has" },
 	};
 
+	fx->mgmtdev.supported_features = BIT_ULL(VIRTIO_NET_F_MAC);
 	for (size_t i = 0; i < ARRAY_SIZE(cases); i++) {
 		int ret = vdpa_dev_add(fx->bus, NULL, cases[i].mgmtdev, "d0",
 				       &cases[i].config);

@@ -192,14 +192,6 @@ static int dev_add(struct vdpa_mgmtdev *mgmtdev, const char *name,
 	struct blk_dev *blk;
 	int ret;
 
-	if (has_bit(config->mask, VDPA_ATTR_FEATURES) &&
-	    (config->device_features & ~mgmtdev->supported_features)) {
-		return err(-EINVAL,
-			   "device_features 0x%llx are more than the 0x%llx "
-			   "that blk has",
-			   (unsigned long long)config->device_features,
-			   (unsigned long long)mgmtdev->supported_features);
-	}
 	blk = calloc(1, sizeof(*blk));
 	ret = blk ? make(m, name, config, blk) : err(-ENOMEM, "out of memory");
 	if (ret < 0) {

@@ -112,14 +112,6 @@ static int sim_blk_dev_add(struct vdpa_mgmtdev *mgmtdev, const char *name,
 	struct blk_dev *blk;
 	int ret;
 
-	if (has_bit(config->mask, VDPA_ATTR_FEATURES) &&
-	    (config->device_features & ~mgmtdev->supported_features)) {
-		return err(-EINVAL,
-			   "device_features 0x%llx are more than the 0x%llx "
-			   "that vdpasim_blk has",
-			   (unsigned long long)config->device_features,
-			   (unsigned long long)mgmtdev->supported_features);
-	}
 	blk = calloc(1, sizeof(*blk));
 	ret = blk ? sim_blk_new(mgmtdev, name, config, blk) : -ENOMEM;
 	if (ret < 0) {

@@ -303,27 +303,17 @@ static int apply_params(struct net_dev *net,
 	return 0;
 }
 
-/* Features are those that were asked for, or all that make sense. */
-static int set_features(struct net_dev *net, const struct vdpa_mgmtdev *mgmtdev,
-			const struct vdpa_dev_config *config)
+/* Those that were asked for, or all that make sense. */
+static uint64_t features_of(const struct net_dev *net,
+			    const struct vdpa_mgmtdev *mgmtdev,
+			    const struct vdpa_dev_config *config)
 {
 	uint64_t all = mgmtdev->supported_features;
 
-	if (!has_bit(config->mask, VDPA_ATTR_FEATURES)) {
-		net->soft.device_features =
-			net->n_pairs > 1 ? all
-					 : all & ~BIT_ULL(VIRTIO_NET_F_MQ);
-		return 0;
+	if (has_bit(config->mask, VDPA_ATTR_FEATURES)) {
+		return config->device_features;
 	}
-	if (config->device_features & ~all) {
-		return err(-EINVAL,
-			   "device_features 0x%llx are more than the 0x%llx "
-			   "that %s has",
-			   (unsigned long long)config->device_features,
-			   (unsigned long long)all, mgmtdev->name);
-	}
-	net->soft.device_features = config->device_features;
-	return 0;
+	return net->n_pairs > 1 ? all : all & ~BIT_ULL(VIRTIO_NET_F_MQ);
 }
 
 static int pairs_of(const struct vdpa_dev_config *config, uint16_t *ret)
@@ -357,10 +347,8 @@ static int net_dev_new(const struct vdpa_mgmtdev *mgmtdev, const char *name,
 		return -ENOMEM;
 	}
 	net->n_pairs = n_pairs;
-	r = set_features(net, mgmtdev, config);
-	if (r == 0) {
-		r = apply_params(net, config);
-	}
+	net->soft.device_features = features_of(net, mgmtdev, config);
+	r = apply_params(net, config);
 	if (r < 0) {
 		free(net);
 		return r;
