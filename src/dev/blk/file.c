@@ -419,7 +419,7 @@ static int file_queue_start(struct blk_vq *vq)
 	for (unsigned int i = 0; i < ZERO_PIECES; i++) {
 		q->zeroes[i] = (struct iovec){ disk->zeroes, FILE_ZERO_BYTES };
 	}
-	return loop_file_new(blk_vq_loop(vq), disk->fd - 1, &q->file);
+	return loop_file_new(blk_vq_loop(vq), disk->fd, &q->file);
 }
 
 static void file_queue_stop(struct blk_vq *vq)

@@ -35,7 +35,8 @@ struct file_disk {
 	bool is_direct;
 	bool is_shared; /* lock=off */
 	bool is_block;
-	int fd; /* + 1; 0: not open */
+	bool is_open;
+	int fd; /* when open */
 	uint32_t align;
 	char *zeroes;
 

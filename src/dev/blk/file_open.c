@@ -106,7 +106,7 @@ static int lock(const struct file_disk *disk, bool is_read_only)
 		.l_whence = SEEK_SET,
 	};
 
-	if (disk->is_shared || fcntl(disk->fd - 1, F_OFD_SETLK, &whole) == 0) {
+	if (disk->is_shared || fcntl(disk->fd, F_OFD_SETLK, &whole) == 0) {
 		return 0;
 	}
 	if (errno == EAGAIN || errno == EACCES) {
@@ -132,7 +132,7 @@ static int probe_align(struct file_disk *disk)
 	for (uint32_t align = BLK_SECTOR_BYTES; align <= FILE_ALIGN_MAX;
 	     align *= 2) {
 		/* Memory that is aligned to no more than that. */
-		if (pread(disk->fd - 1, buf + align % FILE_ALIGN_MAX, align,
+		if (pread(disk->fd, buf + align % FILE_ALIGN_MAX, align,
 			  align) >= 0) {
 			disk->align = align;
 			return 0;
@@ -149,10 +149,10 @@ static int size_of(const struct file_disk *disk, uint64_t *ret_bytes)
 	struct stat st;
 
 	if (disk->is_block) {
-		if (ioctl(disk->fd - 1, BLKGETSIZE64, ret_bytes) == 0) {
+		if (ioctl(disk->fd, BLKGETSIZE64, ret_bytes) == 0) {
 			return 0;
 		}
-	} else if (fstat(disk->fd - 1, &st) == 0) {
+	} else if (fstat(disk->fd, &st) == 0) {
 		*ret_bytes = (uint64_t)st.st_size;
 		return 0;
 	}
@@ -169,7 +169,7 @@ static void look_at_units(const struct file_disk *disk, uint32_t *ret_logical,
 			  struct blk_limits *l)
 {
 	unsigned int physical = PAGE_BYTES, io_min = 0, io_opt = 0;
-	int logical = BLK_SECTOR_BYTES, fd = disk->fd - 1;
+	int logical = BLK_SECTOR_BYTES, fd = disk->fd;
 
 	if (disk->is_block) {
 		physical = 0;
@@ -258,7 +258,7 @@ int file_open(struct blk_dev *blk)
 {
 	struct file_disk *disk = blk_priv(blk);
 	bool is_read_only = blk_limits(blk)->is_read_only;
-	int fd, ret;
+	int ret;
 
 	if (disk->path[0] == '\0') {
 		return err(-EINVAL, "backend file: path FILE is needed");
@@ -268,11 +268,11 @@ int file_open(struct blk_dev *blk)
 		return err(-ENOMEM, "out of memory");
 	}
 	memset(disk->zeroes, 0, FILE_ZERO_BYTES);
-	ret = open_path(disk, is_read_only, &fd);
+	ret = open_path(disk, is_read_only, &disk->fd);
 	if (ret < 0) {
 		return ret;
 	}
-	disk->fd = fd + 1;
+	disk->is_open = true;
 	ret = lock(disk, is_read_only);
 	return ret < 0 ? ret : look_at_file(blk);
 }
@@ -281,7 +281,9 @@ void file_close(struct blk_dev *blk)
 {
 	struct file_disk *disk = blk_priv(blk);
 
-	(void)close_fd(disk->fd - 1);
+	if (disk->is_open) {
+		(void)close_fd(disk->fd);
+	}
 	free(disk->zeroes);
 }
 
