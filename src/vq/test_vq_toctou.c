@@ -21,14 +21,6 @@
 #define HOLE	   0x700000000ULL
 #define N_FETCHES  30000
 
-#if defined(__SANITIZE_THREAD__)
-#define HAS_TSAN 1
-#elif defined(__has_feature)
-#define HAS_TSAN __has_feature(thread_sanitizer)
-#else
-#define HAS_TSAN 0
-#endif
-
 struct flipper {
 	struct rig *rig;
 	pthread_t thread;
@@ -291,9 +283,8 @@ static void check_shrinking(uint64_t format)
  */
 static void test_h32_files_shrink_under_the_queue(void **state)
 {
-	if (HAS_TSAN) {
-		/* A fault inside its atomics finds its own locks held. */
-		skip();
+	if (TEST_HAS_TSAN) {
+		TEST_SKIP("a fault in TSan's atomics finds its locks held");
 	}
 	check_shrinking(RIG_SPLIT);
 	check_shrinking(RIG_PACKED);

@@ -317,21 +317,15 @@ static void test_h31_header_flips_between_reads(void **state)
 			 0);
 }
 
-/*
- * What one worker writes and another reads later is ordered by this driver, in
- * between, through a mapping of its own: TSan cannot see that.
- */
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-#define ORDER_IS_INVISIBLE 1
-#endif
-#endif
-
-#ifndef ORDER_IS_INVISIBLE
 static void test_every_queue_serves(void **state)
 {
 	struct fixture *fx = *state;
 
+	if (TEST_HAS_TSAN) {
+		/* What one worker writes and another reads later is ordered by
+		 * this driver, in between, through a mapping of its own. */
+		TEST_SKIP("TSan does not see what orders the workers");
+	}
 	for (unsigned int i = 0; i < 4; i++) {
 		memset(fx->buf, (int)i + 1, 512);
 		assert_int_equal(vclient_blk(fx->c, i, VIRTIO_BLK_T_OUT, i,
@@ -344,7 +338,6 @@ static void test_every_queue_serves(void **state)
 		assert_int_equal(fx->buf[i], i / 512 + 1);
 	}
 }
-#endif
 
 static void test_config_space_is_as_the_simulator_has_it(void **state)
 {
@@ -416,10 +409,8 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_written_counts_data_and_status),
 	BOTH(test_hole_in_the_data_is_ioerr),
 	BOTH(test_h31_header_flips_between_reads),
-#ifndef ORDER_IS_INVISIBLE
 	cmocka_unit_test_setup_teardown(test_every_queue_serves,
 					set_up_four_queues, tear_down),
-#endif
 	cmocka_unit_test_setup_teardown(
 		test_config_space_is_as_the_simulator_has_it,
 		set_up_four_queues, tear_down),
