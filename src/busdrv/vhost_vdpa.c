@@ -87,13 +87,14 @@ static void drop_config_fd(struct vhost_vdpa *v)
 	v->config_fd = close_fd(v->config_fd);
 }
 
-static int64_t vhost_vdpa_open(struct cdev_node *node, struct cdev_file *file,
-			       struct cdev_call *call)
+int64_t vhost_vdpa_do_open(struct vhost_vdpa *v, struct cdev_file *file)
 {
-	struct vhost_vdpa *v = cdev_node_priv(node);
 	int ret;
 
-	if (v->file) {
+	if (!v->node) {
+		return -ENODEV;
+	}
+	if (vhost_vdpa_is_open(v)) {
 		return -EBUSY;
 	}
 	v->backend_features = 0;
@@ -105,24 +106,21 @@ static int64_t vhost_vdpa_open(struct cdev_node *node, struct cdev_file *file,
 	v->fork_from_owner = 1;
 	v->file = file;
 	cdev_file_set_priv(file, v);
-	log_debug(v->vdev->name, "opened as %s", cdev_node_name(node));
+	log_debug(v->vdev->name, "opened as %s", cdev_node_name(v->node));
 	return 0;
 }
 
-/* The client is gone, or cut off: nothing of it may be used any more. */
-static void end_session(struct vhost_vdpa *v)
+void vhost_vdpa_end_session(struct vhost_vdpa *v)
 {
 	int ret = vhost_vdpa_reset(v);
 
+	log_debug(v->vdev->name, "closed");
 	if (ret < 0) {
 		log_warn(v->vdev->name, "ignoring that its reset failed: %s",
 			 err_text(ret));
 	}
 	vhost_vdpa_drop_vrings(v);
-	if (v->has_gate) {
-		(void)vdpa_set_gate(v->vdev, NULL); /* may lack it */
-		v->has_gate = false;
-	}
+	vhost_vdpa_drop_gate(v);
 	drop_config_fd(v);
 	vhost_vdpa_drop_maps(v);
 	if (v->owner) {
@@ -144,18 +142,17 @@ static void vhost_vdpa_destroy(struct vhost_vdpa *v)
 	free(v);
 }
 
-static void vhost_vdpa_release(struct cdev_file *file)
+bool vhost_vdpa_is_open(const struct vhost_vdpa *v)
 {
-	struct vhost_vdpa *v = cdev_file_priv(file);
+	return v->file || v->is_releasing;
+}
+
+void vhost_vdpa_settle(struct vhost_vdpa *v)
+{
 	struct vdpa_device *vdev = v->vdev;
 
-	if (!vdev) { /* was cut off */
-		free(v);
-		return;
-	}
-	log_debug(vdev->name, "closed");
-	end_session(v);
-	if (!v->node) { /* remove() waits for this */
+	if (!v->node && vdev && !vhost_vdpa_is_open(v) &&
+	    list_is_empty(&v->calls)) {
 		vhost_vdpa_destroy(v);
 		vdpa_removed(vdev);
 	}
@@ -213,6 +210,14 @@ void vhost_vdpa_use_gate(struct vhost_vdpa *v)
 	}
 }
 
+void vhost_vdpa_drop_gate(struct vhost_vdpa *v)
+{
+	if (v->has_gate) {
+		(void)vdpa_set_gate(v->vdev, NULL); /* may lack it */
+		v->has_gate = false;
+	}
+}
+
 static void vhost_vdpa_caught_up(struct cdev_file *file)
 {
 	struct vhost_vdpa *v = cdev_file_priv(file);
@@ -229,6 +234,7 @@ static const struct cdev_ops vhost_vdpa_file_ops = {
 	.write = vhost_vdpa_write,
 	.mmap = vhost_vdpa_mmap,
 	.caught_up = vhost_vdpa_caught_up,
+	.cancel = vhost_vdpa_cancel,
 };
 
 /* ---- probe and remove ---- */
@@ -271,6 +277,7 @@ static int vhost_vdpa_new(struct vhost_vdpa_driver *vd,
 	v->drv = &vd->drv;
 	v->nvqs = vdev->nvqs;
 	v->config_fd = -1;
+	list_init(&v->calls);
 	*ret = steal_ptr(v);
 	return 0;
 }
@@ -321,30 +328,32 @@ static bool vhost_vdpa_is_busy(struct vdpa_device *vdev)
 {
 	const struct vhost_vdpa *v = vdev->driver_priv;
 
-	return v->file != NULL;
+	return vhost_vdpa_is_open(v) || !list_is_empty(&v->calls);
+}
+
+/* The file lives on and answers ENODEV. */
+static void cut_off(struct vhost_vdpa *v)
+{
+	struct vhost_vdpa_driver *vd =
+		container_of(v->drv, struct vhost_vdpa_driver, drv);
+
+	vhost_vdpa_end_session(v);
+	vd->by_minor[v->minor] = NULL;
+	free(steal_ptr(v->vrings));
+	v->vdev = NULL;
 }
 
 static void vhost_vdpa_remove(struct vdpa_device *vdev, bool force)
 {
 	struct vhost_vdpa *v = vdev->driver_priv;
-	bool was_open = v->file != NULL;
 
 	v->node = cdev_node_free(v->node);
-	if (was_open && !force) {
-		return; /* vhost_vdpa_release() goes on */
-	}
-	if (!was_open) {
-		vhost_vdpa_destroy(v);
+	if (v->file && force) {
+		cut_off(v);
+		vdpa_removed(vdev);
 	} else {
-		struct vhost_vdpa_driver *vd =
-			container_of(v->drv, struct vhost_vdpa_driver, drv);
-
-		end_session(v);
-		vd->by_minor[v->minor] = NULL;
-		free(steal_ptr(v->vrings));
-		v->vdev = NULL; /* the file lives on and answers ENODEV */
+		vhost_vdpa_settle(v); /* now, or when the client has left */
 	}
-	vdpa_removed(vdev);
 }
 
 static void vhost_vdpa_describe(struct vdpa_device *vdev, char *buf,

@@ -10,7 +10,8 @@
  * client through cdev.h alone and the device through bus.h alone, so it knows
  * neither what carried a call nor what answers it.
  *
- *   vhost_vdpa.c        probe, remove, open, release
+ *   vhost_vdpa.c        probe, remove, sessions
+ *   vhost_vdpa_turn.c   calls, at once or when the device is free
  *   vhost_vdpa_ioctl.c  ioctls on the device
  *   vhost_vdpa_vring.c  ioctls on one virtqueue
  *   vhost_vdpa_iotlb.c  write(): IOTLB messages
@@ -57,6 +58,11 @@ struct vhost_vdpa {
 	uint8_t fork_from_owner;
 	struct vdpa_iova_range iova_range;
 
+	/* turns of a device that may wait */
+	struct list calls;
+	struct vdpa_turn release;
+	bool is_releasing;
+
 	/* IOTLB */
 	uint64_t as_used; /* bit mask of asids */
 	bool in_batch;
@@ -64,16 +70,37 @@ struct vhost_vdpa {
 };
 _Static_assert(VDPA_AS_MAX <= 64, "as_used has a bit for each");
 
-/* ioctl() on the device; anything unknown goes to vhost_vdpa_vring_ioctl(). */
+/* File operations. */
+int64_t vhost_vdpa_open(struct cdev_node *node, struct cdev_file *file,
+			struct cdev_call *call);
 int64_t vhost_vdpa_ioctl(struct cdev_file *file, struct cdev_call *call,
 			 uint32_t cmd, uint64_t arg);
+int64_t vhost_vdpa_write(struct cdev_file *file, struct cdev_call *call,
+			 const void *buf, size_t len);
+void vhost_vdpa_cancel(struct cdev_file *file, struct cdev_call *call);
+void vhost_vdpa_release(struct cdev_file *file);
+
+/* What they do; in a turn where the device may wait. */
+int64_t vhost_vdpa_do_open(struct vhost_vdpa *v, struct cdev_file *file);
+/* Anything unknown goes to vhost_vdpa_vring_ioctl(). */
+int64_t vhost_vdpa_do_ioctl(struct vhost_vdpa *v, struct cdev_call *call,
+			    uint32_t cmd, uint64_t arg);
+int64_t vhost_vdpa_do_write(struct vhost_vdpa *v, struct cdev_call *call,
+			    const void *buf, size_t len);
+/* The client is gone, or cut off: nothing of it may be used any more. */
+void vhost_vdpa_end_session(struct vhost_vdpa *v);
+
+/* Is there a client, or is the last one still leaving? */
+bool vhost_vdpa_is_open(const struct vhost_vdpa *v);
+/* Something has ended: if the node's removal waited for that, it ends, too, and
+ * @v is gone. */
+void vhost_vdpa_settle(struct vhost_vdpa *v);
 /* The caller owns the device, the command is not the device's. */
 int64_t vhost_vdpa_vring_ioctl(struct vhost_vdpa *v, struct cdev_call *call,
 			       uint32_t cmd, uint64_t arg);
-int64_t vhost_vdpa_write(struct cdev_file *file, struct cdev_call *call,
-			 const void *buf, size_t len);
 
 void vhost_vdpa_use_gate(struct vhost_vdpa *v);
+void vhost_vdpa_drop_gate(struct vhost_vdpa *v);
 /* Back to status 0, as SET_STATUS(0), open() and release() do. */
 int vhost_vdpa_reset(struct vhost_vdpa *v);
 /* After a reset, in which the device forgot its kick eventfds: they are the

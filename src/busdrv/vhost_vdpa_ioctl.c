@@ -426,10 +426,9 @@ static const struct {
 	{ VHOST_GET_FORK_FROM_OWNER, false, do_get_fork_from_owner },
 };
 
-int64_t vhost_vdpa_ioctl(struct cdev_file *file, struct cdev_call *call,
-			 uint32_t cmd, uint64_t arg)
+int64_t vhost_vdpa_do_ioctl(struct vhost_vdpa *v, struct cdev_call *call,
+			    uint32_t cmd, uint64_t arg)
 {
-	struct vhost_vdpa *v = cdev_file_priv(file);
 	bool is_owner;
 
 	if (!v->vdev) {

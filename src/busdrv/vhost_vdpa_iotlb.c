@@ -196,10 +196,9 @@ static uint32_t message_asid(const struct vhost_vdpa *v, const void *buf,
 	return asid;
 }
 
-int64_t vhost_vdpa_write(struct cdev_file *file, struct cdev_call *call,
-			 const void *buf, size_t len)
+int64_t vhost_vdpa_do_write(struct vhost_vdpa *v, struct cdev_call *call,
+			    const void *buf, size_t len)
 {
-	struct vhost_vdpa *v = cdev_file_priv(file);
 	struct vhost_iotlb_msg msg;
 	uint32_t version;
 	int ret;
