@@ -215,10 +215,13 @@ static void fx_remove(struct vdpa_device *vdev, bool force)
 int set_up(void **state)
 {
 	struct fixture *fx = calloc(1, sizeof(*fx));
-	struct loop *none[] = { NULL };
+	const struct sim_options options = { .seed = 1 };
 
 	assert_non_null(fx);
-	assert_int_equal(vdpa_bus_new(NULL, none, 1, &fx->bus), 0);
+	assert_int_equal(sim_new(&options, &fx->sim), 0);
+	assert_int_equal(sim_loop_new(fx->sim, "control", &fx->control), 0);
+	assert_int_equal(vdpa_bus_new(fx->control, &fx->control, 1, &fx->bus),
+			 0);
 	fx->fake.ops = fake_ops;
 	fx->fake.vdev.ops = &fx->fake.ops;
 	fx->fake.vdev.nvqs = 2;
@@ -253,6 +256,8 @@ int tear_down(void **state)
 	vdpa_driver_unregister(&fx->driver);
 	vdpa_mgmtdev_unregister(&fx->mgmtdev);
 	vdpa_bus_free(fx->bus);
+	loop_free(fx->control);
+	sim_free(fx->sim);
 	free(fx);
 	return 0;
 }

@@ -27,6 +27,8 @@ struct fake {
 };
 
 struct fixture {
+	struct sim *sim;
+	struct loop *control;
 	struct vdpa_bus *bus;
 	struct fake fake;
 	struct vdpa_mgmtdev mgmtdev;
