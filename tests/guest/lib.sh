@@ -35,7 +35,8 @@
 #
 # JOB is a script for busybox's sh, in the guest /job/run.  Set before, if the
 # default does not do:
-#   GUEST_KERNEL   "none": no kernel and no JOB, the firmware boots what it can
+#   GUEST_KERNEL   the test bed's key (kernel); "none": no kernel and no JOB,
+#                  the firmware boots what it can
 #   GUEST_DIR      work folder (default: a new one in $TMPDIR, left behind)
 #   GUEST_QEMU     path of qemu-system-x86_64 (default: the one in PATH)
 #   GUEST_PREFIX   array: command to run QEMU under
@@ -64,8 +65,9 @@ guest_skip()
 
 guest_need()
 {
-	local tool paths
+	local tool paths kernel=${GUEST_KERNEL:-kernel}
 
+	[ "$kernel" != none ] || kernel=kernel
 	[ "$(uname -m)" = x86_64 ] || guest_skip 'the guest is for x86-64 only'
 	for tool in busybox cpio depmod xz mke2fs fio python3; do
 		PATH=$PATH:/sbin:/usr/sbin command -v "$tool" >/dev/null ||
@@ -74,8 +76,8 @@ guest_need()
 	command -v "${GUEST_QEMU:-qemu-system-x86_64}" >/dev/null ||
 		guest_skip 'qemu-system-x86_64 is not installed' \
 			'(scripts/setup test)'
-	paths=$("$guest_top/scripts/testbed" path kernel kernel_root cache \
-		2>&1) || guest_skip "$paths"
+	paths=$("$guest_top/scripts/testbed" path "$kernel" "${kernel}_root" \
+		cache 2>&1) || guest_skip "$paths"
 	{
 		read -r guest_kernel
 		read -r guest_root

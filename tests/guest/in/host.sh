@@ -32,7 +32,7 @@ ip link set lo up
 dmesg -c >/tmp/boot
 chroot /host /bin/bash "$share/run" >/share/out 2>&1 </dev/null
 rc=$?
-if dmesg | grep -E 'BUG:|Oops|WARNING:|Call Trace|refcount_t'; then
+if dmesg | grep -E 'BUG:|Oops|WARNING:|refcount_t'; then
 	dmesg
 	[ $rc != 0 ] || rc=94
 fi
