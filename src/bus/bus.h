@@ -166,7 +166,8 @@ struct vdpa_mgmtdev *vdpa_mgmtdev_next(struct vdpa_bus *bus,
  * struct vdpa_device - the bus's half of a device; embedded in the device
  *
  * Filled by the device before vdpa_device_register(): ops, nvqs, ngroups, nas,
- * may_wait (its ops call vdpa_wait()).
+ * may_wait (its ops call vdpa_wait()), needs_queues_first (it never starts those
+ * that become ready after DRIVER_OK).
  */
 struct vdpa_device {
 	char name[VDPA_NAME_MAX];
@@ -175,6 +176,7 @@ struct vdpa_device {
 	uint32_t ngroups;
 	uint32_t nas;
 	bool may_wait;
+	bool needs_queues_first;
 	/* the bus's own, control only */
 	struct vdpa_bus *bus;
 	struct vdpa_mgmtdev *mgmtdev;

@@ -184,20 +184,18 @@ static bool vhost_user_is_busy(struct vdpa_device *vdev)
 {
 	const struct vhost_user *vu = vdev->driver_priv;
 
-	return vu->fd >= 0;
+	return vhost_user_has_session(vu);
 }
 
 static void vhost_user_remove(struct vdpa_device *vdev, bool force)
 {
 	struct vhost_user *vu = vdev->driver_priv;
 
-	vhost_user_stop_accepting(vu);
-	if (vu->fd >= 0 && !force) {
-		return; /* goes on when the front end has left */
+	if (force) {
+		vhost_user_cut_off(vu);
+	} else {
+		vhost_user_leave(vu);
 	}
-	vhost_user_cut_off(vu);
-	vhost_user_destroy(vu);
-	vdpa_removed(vdev);
 }
 
 static void vhost_user_describe(struct vdpa_device *vdev, char *buf,

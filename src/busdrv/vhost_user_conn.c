@@ -8,6 +8,9 @@
  * an answer: a front end that does neither is cut off. A silent one between
  * messages is fine: that is how most of them spend their lives.
  *
+ * Whatever happens is noted as due and done in a turn (bus.h): at once, or when
+ * the device is free. Until then descriptors are not looked at again.
+ *
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <errno.h>
@@ -27,6 +30,14 @@ _Static_assert(VHOST_USER_FDS_MAX == FD_PASS_MAX, "one message fits");
 #define BURST 16
 
 #define HEADER sizeof(struct vhost_user_header)
+
+/* What is to be done. */
+enum vhost_user_due {
+	DUE_SERVE = 1, /* the front end's socket is ready */
+	DUE_LATE = 2, /* the deadline has passed */
+	DUE_ACCEPT = 4,
+	DUE_CONNECT = 8,
+};
 
 /* ---- the session ---- */
 
@@ -75,27 +86,13 @@ static void end_session(struct vhost_user *vu)
 	set_retry(vu);
 }
 
-/* As the last thing that is done with @vu in a callback: it may be freed. */
-static void disconnect(struct vhost_user *vu)
+static void missed_deadline(struct vhost_user *vu)
 {
-	struct vdpa_device *vdev = vu->vdev;
-
-	end_session(vu);
-	if (vu->is_leaving) {
-		vhost_user_destroy(vu);
-		vdpa_removed(vdev);
-	}
-}
-
-static void missed_deadline(void *priv)
-{
-	struct vhost_user *vu = priv;
-
 	vu->n_bad++;
 	log_warn(vu->vdev->name,
 		 "vhost-user: the front end's message or our answer hangs: "
 		 "closing");
-	disconnect(vu);
+	end_session(vu);
 }
 
 /* ---- sending ---- */
@@ -246,12 +243,10 @@ static void report_end(struct vhost_user *vu, int r)
 	}
 }
 
-static void ready(void *priv, unsigned int events)
+static void serve(struct vhost_user *vu)
 {
-	struct vhost_user *vu = priv;
 	int r = 1;
 
-	(void)events;
 	if (vu->n_out > 0) {
 		r = send_rest(vu);
 		if (r == 0 && vu->n_out == 0) {
@@ -264,15 +259,17 @@ static void ready(void *priv, unsigned int events)
 	}
 	if (r < 0) {
 		report_end(vu, r);
-		disconnect(vu);
+		end_session(vu);
 	}
 }
 
 /* ---- connecting ---- */
 
+static void is_ready(void *priv, unsigned int events);
+
 static int begin_session(struct vhost_user *vu, int fd /* taken on success */)
 {
-	int r = loop_watch_new(vu->loop, fd, LOOP_IN, ready, vu, &vu->watch);
+	int r = loop_watch_new(vu->loop, fd, LOOP_IN, is_ready, vu, &vu->watch);
 
 	if (r == 0) {
 		r = vhost_user_watch_config(vu);
@@ -304,13 +301,11 @@ static bool makes_way(const struct vhost_user *vu)
 		loop_now_ns(vu->loop) - vu->since_ns >= VHOST_USER_SILENCE_NS);
 }
 
-static void accept_one(void *priv, unsigned int events)
+static void accept_one(struct vhost_user *vu)
 {
-	struct vhost_user *vu = priv;
 	_cleanup_close_ int fd = accept4(vu->listener.fd, NULL, NULL,
 					 SOCK_NONBLOCK | SOCK_CLOEXEC);
 
-	(void)events;
 	if (fd < 0) {
 		return; /* it is gone again, or we lack descriptors */
 	}
@@ -330,9 +325,8 @@ static void accept_one(void *priv, unsigned int events)
 	}
 }
 
-static void try_connect(void *priv)
+static void try_connect(struct vhost_user *vu)
 {
-	struct vhost_user *vu = priv;
 	int fd = unix_connect(vu->path, SOCK_STREAM);
 
 	if (fd >= 0 && begin_session(vu, fd) == 0) {
@@ -340,6 +334,107 @@ static void try_connect(void *priv)
 	}
 	(void)close_fd(fd);
 	set_retry(vu);
+}
+
+/* ---- turns ---- */
+
+/* As the last thing that is done with @vu: it may be freed. */
+static void settle(struct vhost_user *vu)
+{
+	struct vdpa_device *vdev = vu->vdev;
+
+	if (vu->is_leaving && !vhost_user_has_session(vu)) {
+		vhost_user_destroy(vu);
+		vdpa_removed(vdev);
+	}
+}
+
+static void do_what_is_due(struct vhost_user *vu)
+{
+	unsigned int due = vu->due;
+
+	vu->due = 0;
+	if ((due & DUE_SERVE) && vu->fd >= 0) {
+		serve(vu);
+	}
+	if ((due & DUE_LATE) && vu->fd >= 0) {
+		missed_deadline(vu);
+	}
+	if ((due & DUE_ACCEPT) && vu->listen_watch) {
+		accept_one(vu);
+	}
+	if ((due & DUE_CONNECT) && !vu->is_leaving) {
+		try_connect(vu);
+	}
+}
+
+static void turn(struct vdpa_turn *t)
+{
+	struct vhost_user *vu = container_of(t, struct vhost_user, turn);
+
+	while (vu->due != 0) {
+		do_what_is_due(vu);
+	}
+	vu->is_in_turn = false;
+	/* Neither fails: they change nothing but bits. */
+	if (vu->vdev->may_wait && vu->watch) {
+		(void)loop_watch_change(vu->watch,
+					vu->n_out > 0 ? LOOP_OUT : LOOP_IN);
+	}
+	if (vu->vdev->may_wait && vu->listen_watch) {
+		(void)loop_watch_change(vu->listen_watch, LOOP_IN);
+	}
+	settle(vu);
+}
+
+/* @watch: of what has to be quiet until then; NULL: nothing */
+static void note_due(struct vhost_user *vu, unsigned int due,
+		     struct loop_watch *watch)
+{
+	bool is_known = vu->due & due;
+
+	vu->due |= due;
+	if (vu->vdev->may_wait && watch && !is_known) {
+		(void)loop_watch_change(watch, LOOP_EDGE);
+	}
+	if (!vu->is_in_turn) {
+		vu->is_in_turn = true;
+		vu->turn.fn = turn;
+		vdpa_turn_start(vu->vdev, &vu->turn);
+	}
+}
+
+static void is_ready(void *priv, unsigned int events)
+{
+	struct vhost_user *vu = priv;
+
+	(void)events;
+	note_due(vu, DUE_SERVE, vu->watch);
+}
+
+static void is_late(void *priv)
+{
+	note_due(priv, DUE_LATE, NULL);
+}
+
+static void somebody_comes(void *priv, unsigned int events)
+{
+	struct vhost_user *vu = priv;
+
+	(void)events;
+	note_due(vu, DUE_ACCEPT, vu->listen_watch);
+}
+
+static void is_time_to_connect(void *priv)
+{
+	note_due(priv, DUE_CONNECT, NULL);
+}
+
+/* ---- life ---- */
+
+bool vhost_user_has_session(const struct vhost_user *vu)
+{
+	return vu->fd >= 0 || vu->is_in_turn;
 }
 
 int vhost_user_open(struct vhost_user *vu)
@@ -352,25 +447,25 @@ int vhost_user_open(struct vhost_user *vu)
 	vu->transfer.result = -EINPROGRESS;
 	vu->out.reply_fd = -1;
 	vu->uffd = -1;
-	loop_timer_init(&vu->deadline, vu->loop, missed_deadline, vu);
-	loop_timer_init(&vu->retry, vu->loop, try_connect, vu);
+	loop_timer_init(&vu->deadline, vu->loop, is_late, vu);
+	loop_timer_init(&vu->retry, vu->loop, is_time_to_connect, vu);
 	if (vu->is_client) {
-		try_connect(vu);
+		is_time_to_connect(vu);
 		return 0;
 	}
 	r = unix_listen(vu->path, SOCK_STREAM, vu->mode, &vu->listener);
 	if (r < 0) {
 		return r;
 	}
-	r = loop_watch_new(vu->loop, vu->listener.fd, LOOP_IN, accept_one, vu,
-			   &vu->listen_watch);
+	r = loop_watch_new(vu->loop, vu->listener.fd, LOOP_IN, somebody_comes,
+			   vu, &vu->listen_watch);
 	if (r < 0) {
 		unix_listen_end(&vu->listener);
 	}
 	return r;
 }
 
-void vhost_user_stop_accepting(struct vhost_user *vu)
+static void stop_accepting(struct vhost_user *vu)
 {
 	vu->is_leaving = true;
 	loop_timer_cancel(&vu->retry);
@@ -378,9 +473,17 @@ void vhost_user_stop_accepting(struct vhost_user *vu)
 	unix_listen_end(&vu->listener);
 }
 
+void vhost_user_leave(struct vhost_user *vu)
+{
+	stop_accepting(vu);
+	settle(vu);
+}
+
 void vhost_user_cut_off(struct vhost_user *vu)
 {
+	stop_accepting(vu);
 	if (vu->fd >= 0) {
 		end_session(vu);
 	}
+	settle(vu);
 }

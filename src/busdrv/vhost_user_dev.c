@@ -122,11 +122,16 @@ int vhost_user_prepare(struct vhost_user *vu)
 
 int vhost_user_go(struct vhost_user *vu)
 {
+	if (vu->vdev->needs_queues_first &&
+	    vhost_user_has(vu, VHOST_USER_PROTOCOL_F_STATUS) &&
+	    !(vu->status & VIRTIO_CONFIG_S_DRIVER_OK)) {
+		return 0; /* the front end will say when all are there */
+	}
 	return raise_status(vu, VIRTIO_CONFIG_S_DRIVER_OK);
 }
 
 /* Features are the device's until the next reset. */
-static void reset_device(struct vhost_user *vu)
+void vhost_user_stop_device(struct vhost_user *vu)
 {
 	int r = vdpa_reset(vu->vdev, 0);
 
@@ -139,7 +144,7 @@ static void reset_device(struct vhost_user *vu)
 void vhost_user_reset(struct vhost_user *vu)
 {
 	/* Before the kick descriptors are closed: the device watches them. */
-	reset_device(vu);
+	vhost_user_stop_device(vu);
 	vhost_user_rings_reset(vu);
 	vu->status = 0;
 	vu->is_broken = false;
@@ -173,7 +178,7 @@ static int change_features(struct vhost_user *vu, uint64_t features)
 {
 	if (vu->has_features &&
 	    ((features ^ vu->features) & ~PROTOCOL_BITS) != 0) {
-		reset_device(vu);
+		vhost_user_stop_device(vu);
 	}
 	vu->features = features;
 	vu->has_features = true;
@@ -300,7 +305,7 @@ int vhost_user_set_status(struct vhost_user *vu, struct vhost_user_msg *msg)
 		status &= ~(uint64_t)VIRTIO_CONFIG_S_FEATURES_OK;
 	}
 	vu->status = (uint8_t)status;
-	return 0;
+	return vhost_user_any_running(vu) ? vhost_user_go(vu) : 0;
 }
 
 /* ---- config space ---- */

@@ -101,6 +101,7 @@ struct vhost_user_ring {
 	int err_fd;
 	/* the device's */
 	bool is_running;
+	bool was_running; /* and will be, when the device begins again */
 	struct vhost_user_ring_areas {
 		uint64_t desc, driver, device;
 	} areas; /* while it runs */
@@ -185,6 +186,9 @@ struct vhost_user {
 	uint64_t since_ns; /* of the session */
 	bool has_spoken;
 	bool is_leaving; /* remove() waits for the front end to go */
+	struct vdpa_turn turn;
+	unsigned int due; /* of enum vhost_user_due */
+	bool is_in_turn; /* started, and has not ended */
 
 	/* the session */
 	uint64_t features;
@@ -233,10 +237,13 @@ static inline bool vhost_user_has(const struct vhost_user *vu,
 
 /* Return: 0; -errno of listening (connecting is tried again later) */
 int vhost_user_open(struct vhost_user *vu);
-/* No further front end; the socket's path is removed. */
-void vhost_user_stop_accepting(struct vhost_user *vu);
-/* Ends the session, if there is one. */
+/* No further front end; the socket's path is removed. When the one that is
+ * there has left, vdpa_removed() is called and @vu is gone: that may be now. */
+void vhost_user_leave(struct vhost_user *vu);
+/* The same, without waiting. */
 void vhost_user_cut_off(struct vhost_user *vu);
+/* Is there a front end, or one on its way in or out? */
+bool vhost_user_has_session(const struct vhost_user *vu);
 
 /* ---- vhost_user.c ---- */
 
@@ -286,6 +293,8 @@ uint64_t vhost_user_offer(const struct vhost_user *vu);
 int vhost_user_prepare(struct vhost_user *vu);
 /* A ring runs: DRIVER_OK. */
 int vhost_user_go(struct vhost_user *vu);
+/* To be prepared and to go again, with other queues. */
+void vhost_user_stop_device(struct vhost_user *vu);
 /* Rings stop, the device starts over; what the connection holds stays. */
 void vhost_user_reset(struct vhost_user *vu);
 

@@ -217,6 +217,45 @@ static void poll_rings(void *priv)
 	}
 }
 
+/* Takes the ring from the device; what it has begun is finished. */
+static void stop_ring(struct vhost_user_ring *ring)
+{
+	struct vdpa_device *vdev = ring->vu->vdev;
+	struct vdpa_vq_state state;
+
+	ring->kick_watch = loop_watch_free(ring->kick_watch);
+	(void)vdpa_set_vq_ready(vdev, ring->idx, false); /* idx is right */
+	(void)vdpa_set_vq_kick_fd(vdev, ring->idx, -1); /* may lack it */
+	if (vdpa_get_vq_state(vdev, ring->idx, &state) == 0) {
+		ring->base = encode_state(is_packed(ring->vu), &state);
+		ring->has_base = true;
+	}
+	ring->is_running = false;
+}
+
+/* The device would never notice one more ring: it begins again, with those that
+ * run. */
+static int start_over(struct vhost_user *vu)
+{
+	int r;
+
+	for (uint32_t i = 0; i < vu->n_rings; i++) {
+		vu->rings[i].was_running = vu->rings[i].is_running;
+		if (vu->rings[i].is_running) {
+			stop_ring(&vu->rings[i]);
+		}
+	}
+	vhost_user_stop_device(vu);
+	r = vhost_user_prepare(vu);
+	for (uint32_t i = 0; i < vu->n_rings && r == 0; i++) {
+		if (vu->rings[i].was_running) {
+			r = give_to_device(&vu->rings[i]);
+			vu->rings[i].is_running = r == 0;
+		}
+	}
+	return r;
+}
+
 static int start_ring(struct vhost_user_ring *ring)
 {
 	struct vhost_user *vu = ring->vu;
@@ -224,6 +263,10 @@ static int start_ring(struct vhost_user_ring *ring)
 
 	if (r == 0 && !is_packed(vu) && !is_pow2(ring->num)) {
 		r = err(-EINVAL, "a split ring of %u", ring->num);
+	}
+	if (r == 0 && vu->vdev->needs_queues_first &&
+	    (vdpa_get_status(vu->vdev) & VIRTIO_CONFIG_S_DRIVER_OK)) {
+		r = start_over(vu);
 	}
 	if (r == 0) {
 		r = vhost_user_prepare(vu);
@@ -246,22 +289,6 @@ static int start_ring(struct vhost_user_ring *ring)
 		vhost_user_tell(vu);
 	}
 	return err_context(r, "ring %u", ring->idx);
-}
-
-/* Takes the ring from the device; what it has begun is finished. */
-static void stop_ring(struct vhost_user_ring *ring)
-{
-	struct vdpa_device *vdev = ring->vu->vdev;
-	struct vdpa_vq_state state;
-
-	ring->kick_watch = loop_watch_free(ring->kick_watch);
-	(void)vdpa_set_vq_ready(vdev, ring->idx, false); /* idx is right */
-	(void)vdpa_set_vq_kick_fd(vdev, ring->idx, -1); /* may lack it */
-	if (vdpa_get_vq_state(vdev, ring->idx, &state) == 0) {
-		ring->base = encode_state(is_packed(ring->vu), &state);
-		ring->has_base = true;
-	}
-	ring->is_running = false;
 }
 
 /* Makes a ring run, or not, as the shadow has it now. */
