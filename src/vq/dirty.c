@@ -19,8 +19,10 @@
  */
 #include "vq/vq_internal.h"
 
+static void mark_entries(struct vq *vq, uint64_t iova, uint64_t len);
+
 /* Those of the bytes [from, to) of the writable part that have memory. */
-static void mark_written(struct mem_log *log, const struct vq_chain *chain,
+static void mark_written(struct vq *vq, const struct vq_chain *chain,
 			 uint64_t from, uint64_t to)
 {
 	const struct iovec *iov = chain->iov + chain->n_readable;
@@ -30,8 +32,11 @@ static void mark_written(struct mem_log *log, const struct vq_chain *chain,
 		uint64_t end = pos + iov[i].iov_len;
 		uint64_t first = max_of(pos, from), last = min_of(end, to);
 
-		if (iov[i].iov_base && first < last) {
-			mem_log_mark_va(log,
+		if (vq->keeps_iovas && first < last) {
+			mark_entries(vq, vq_piece_iova(&iov[i]) + (first - pos),
+				     last - first);
+		} else if (iov[i].iov_base && first < last) {
+			mem_log_mark_va(vq->log.log,
 					(char *)iov[i].iov_base + (first - pos),
 					(size_t)(last - first));
 		}
@@ -46,8 +51,8 @@ void vq_dirty_chain(struct vq *vq, const struct vq_chain *chain,
 	uint64_t total = chain->writable_bytes;
 	uint32_t tail = chain->tail_bytes;
 
-	mark_written(vq->log.log, chain, 0, written - tail);
-	mark_written(vq->log.log, chain, total - tail, total);
+	mark_written(vq, chain, 0, written - tail);
+	mark_written(vq, chain, total - tail, total);
 }
 
 /* By the table, where the area is not one run of our memory. */

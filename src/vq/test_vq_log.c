@@ -170,6 +170,17 @@ static void test_log_written_bytes_of_indirect(void **state)
 	run_written(*state, true);
 }
 
+static void test_log_written_bytes_that_are_not_translated(void **state)
+{
+	struct logged *l = *state;
+
+	vq_stop(l->rig->vq);
+	l->rig->keeps_iovas = true;
+	assert_int_equal(rig_start(l->rig, NULL), 0);
+	run_written(l, false);
+	run_written(l, true);
+}
+
 /* The page in the middle of a piece is not mapped, a page of another neither:
  * what has memory is marked. */
 static void test_log_leaves_holes_out(void **state)
@@ -623,6 +634,7 @@ static void test_log_has_every_page_that_changed(void **state)
 static const struct CMUnitTest tests[] = {
 	LOG_TEST(log_written_bytes_of_pieces),
 	LOG_TEST(log_written_bytes_of_indirect),
+	LOG_TEST(log_written_bytes_that_are_not_translated),
 	LOG_TEST(log_leaves_holes_out),
 	LOG_TEST(log_may_be_set_and_taken_at_any_time),
 	cmocka_unit_test(test_log_in_order),

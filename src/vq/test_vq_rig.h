@@ -43,7 +43,8 @@ struct rig {
 	struct rig_mem ring;
 	struct rig_mem buf;
 	struct iotlb *tlb;
-	bool has_misses; /* from the next start on; the log too */
+	bool has_misses; /* from the next start on; these too */
+	bool keeps_iovas;
 	struct region *inflight;
 	uint64_t inflight_offset;
 	uint64_t inflight_bytes;

@@ -310,6 +310,7 @@ int vq_start(struct vq *vq, const struct vq_setup *setup,
 	vq->has_event_idx = has_bit(setup->features, VIRTIO_RING_F_EVENT_IDX);
 	vq->is_in_order = has_bit(setup->features, VIRTIO_F_IN_ORDER);
 	vq->has_misses = setup->has_misses;
+	vq->keeps_iovas = setup->keeps_iovas;
 	vq->why_broken = VQ_OK;
 	set_detours(vq);
 	vq->is_signalled_valid = false;
@@ -378,6 +379,9 @@ void vq_set_snap(struct vq *vq, struct iotlb_snap *snap)
 	}
 	/* All that is not completed is of this one or of those before. */
 	n = vq_n_order(vq) - vq->n_held - vq->n_old_chains;
+	if (vq->keeps_iovas) {
+		n = 0; /* the new one takes the old one's place in snaps[] */
+	}
 	if (n == 0) {
 		snap_drop(vq, old);
 	}
@@ -388,6 +392,11 @@ void vq_set_snap(struct vq *vq, struct iotlb_snap *snap)
 	if (vq->inflight) {
 		vq->inflight->is_waiting = false;
 	}
+}
+
+const struct iotlb_snap *vq_snap(const struct vq *vq)
+{
+	return vq->snap->snap;
 }
 
 bool vq_has_old_chains(const struct vq *vq)

@@ -33,6 +33,11 @@
  *
  * Address spaces are snapshots: vq_set_snap() hands in a newer one between
  * bursts; chains that are in flight keep the one they were translated with.
+ * A device that may hold chains for as long as it likes (buffers for what may
+ * never come) cannot keep a client's old memory for that long: with
+ * vq_setup.keeps_iovas nothing is translated, the pieces of a chain are the
+ * driver's descriptors, and the device copies with mem_read() and mem_write()
+ * by the snapshot that is the newest at that moment.
  *
  * What a queue has taken and not given back can be kept in memory that outlives
  * this process (vq_setup.inflight): the next one to start on it does again what
@@ -90,6 +95,7 @@ struct vq_state {
  * @desc_area, @driver_area, @device_area: I/O virtual addresses
  * @state: where to begin
  * @has_misses: memory is mapped on demand, see vq_get_miss()
+ * @keeps_iovas: chains are not translated, see vq_piece_iova()
  * @inflight: where the queue notes what is in flight; referenced; own or mapped
  *            memory, writable; NULL: nowhere. Somebody who finds used buffers
  *            there cannot know whether the driver was told: let him call once
@@ -107,6 +113,7 @@ struct vq_setup {
 	uint64_t device_area;
 	struct vq_state state;
 	bool has_misses;
+	bool keeps_iovas;
 	struct region *inflight;
 	uint64_t inflight_offset;
 	uint64_t inflight_bytes;
@@ -133,7 +140,7 @@ struct vq_log {
  *       them again when the chain is completed
  * @head: its slot: split: head descriptor, packed: buffer id
  * @n_descs: ring slots that it takes (packed: what the used index moves by)
- * @is_faulty: a piece is not mapped (never with has_misses)
+ * @is_faulty: a piece is not mapped (never with has_misses or keeps_iovas)
  * @tail_bytes: set by the device before vq_complete() when the last bytes of
  *              @written are not a prefix: that many stand at the very end of
  *              the writable part (the status byte of a failed request)
@@ -348,7 +355,19 @@ const struct vq_counters *vq_counters(const struct vq *vq);
 void *vq_slot(struct vq *vq, const struct vq_chain *chain);
 
 /*
- * Copying in and out of the pieces of a chain. @off counts from the first
+ * Of a queue that keeps_iovas: the I/O virtual address of a piece, which is one
+ * descriptor (empty ones are left out) and may be mapped or not.
+ */
+static inline uint64_t vq_piece_iova(const struct iovec *piece)
+{
+	_Static_assert(sizeof(piece->iov_base) == sizeof(uint64_t), "it fits");
+	return (uintptr_t)piece->iov_base;
+}
+/* The newest address space; borrowed until the next vq_set_snap(). */
+const struct iotlb_snap *vq_snap(const struct vq *vq);
+
+/*
+ * Copying in and out of the pieces of a chain that is translated. @off counts from the first
  * readable, or first writable, byte. Return: 0; -EFAULT beyond the end, or in
  * a piece that is not mapped (as much as could be copied was).
  */

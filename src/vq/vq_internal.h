@@ -50,7 +50,8 @@
 
 /*
  * One snapshot. While it is the newest nobody counts the chains that were
- * translated with it; afterwards those that are left, see vq_set_snap().
+ * translated with it; afterwards those that are left, see vq_set_snap(). Chains
+ * that keep their I/O virtual addresses need none.
  */
 struct vq_snap {
 	struct iotlb_snap *snap;
@@ -200,6 +201,7 @@ struct vq {
 	bool has_event_idx;
 	bool is_in_order;
 	bool has_misses;
+	bool keeps_iovas;
 	uint16_t num;
 	uint64_t features;
 

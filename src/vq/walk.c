@@ -159,6 +159,18 @@ static void walk_remember(struct vq_hit *hit, const struct iotlb_entry *e)
 	hit->va = e->va;
 }
 
+/* The descriptor is a piece as it is. */
+static int walk_keep(struct vq *vq, struct walk *w, uint64_t addr, uint32_t len,
+		     uint32_t perm)
+{
+	if (vq->has_misses &&
+	    vq_find_hole(vq->snap->snap, addr, len, perm, &vq->miss)) {
+		return -EAGAIN;
+	}
+	w->n_readable += perm == MEM_PERM_RO;
+	return walk_append(vq, w, (char *)(uintptr_t)addr, len);
+}
+
 int walk_add_slow(struct vq *vq, struct walk *w, uint64_t addr, uint32_t len,
 		  bool is_writable)
 {
@@ -174,6 +186,9 @@ int walk_add_slow(struct vq *vq, struct walk *w, uint64_t addr, uint32_t len,
 		return VQ_BREAK_LENGTH;
 	}
 	w->bytes[is_writable] += len;
+	if (vq->keeps_iovas) {
+		return walk_keep(vq, w, addr, len, perm);
+	}
 	/* Ends: each turn takes a byte at least, and appends or joins. */
 	while (len) {
 		const struct iotlb_entry *e = iotlb_first(snap, addr);
@@ -217,7 +232,8 @@ static const struct shm_desc_ring *walk_table(struct vq *vq, uint64_t addr,
 {
 	const struct vq_hit *hit = &vq->hits[0];
 
-	if (!walk_hits(hit, addr, len)) {
+	/* Pieces that are not translated must not hit either. */
+	if (!vq->keeps_iovas && !walk_hits(hit, addr, len)) {
 		const struct iotlb_entry *e = iotlb_find(vq->snap->snap, addr);
 
 		if (e && e->va && (e->perm & MEM_PERM_RO)) {
