@@ -111,30 +111,7 @@ uint64_t disk_capacity(struct disk *d)
 	return le64toh(config.capacity);
 }
 
-struct seen {
-	const char *name;
-	uint64_t value;
-	unsigned int n;
-};
-
-static void look(void *priv, const char *name, uint64_t value)
-{
-	struct seen *seen = priv;
-
-	if (strcmp(name, seen->name) == 0) {
-		seen->value = value;
-		seen->n++;
-	}
-}
-
 uint64_t disk_stat(struct disk *d, const char *name)
 {
-	struct seen seen = { .name = name };
-
-	assert_int_equal(
-		vdpa_get_vendor_vq_stats(vdpa_device_find(d->w->bus, "d0"), 0,
-					 look, &seen),
-		0);
-	assert_int_equal(seen.n, 1);
-	return seen.value;
+	return vworld_stat(d->w, "d0", 0, name);
 }

@@ -106,30 +106,9 @@ static char *send_frame(struct vclient *c, const uint8_t dst[6], uint32_t len)
 	return buf;
 }
 
-static void put_stat(void *priv, const char *name, uint64_t value)
-{
-	struct {
-		const char *name;
-		uint64_t value;
-	} *want = priv;
-
-	if (strcmp(name, want->name) == 0) {
-		want->value = value;
-	}
-}
-
 static uint64_t stat_of(struct fixture *fx, uint32_t idx, const char *name)
 {
-	struct {
-		const char *name;
-		uint64_t value;
-	} want = { name, UINT64_MAX };
-
-	assert_int_equal(
-		vdpa_get_vendor_vq_stats(vdpa_device_find(fx->w->bus, "n0"),
-					 idx, put_stat, &want),
-		0);
-	return want.value;
+	return vworld_stat(fx->w, "n0", idx, name);
 }
 
 static void expect_frame(struct fixture *fx, const char *rx, const char *tx,

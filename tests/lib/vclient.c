@@ -138,6 +138,34 @@ int vworld_add_keys(struct vworld *w, const char *mgmtdev, const char *name,
 	return vdpa_dev_add(w->bus, NULL, mgmtdev, name, &config);
 }
 
+struct wanted_stat {
+	const char *name;
+	uint64_t value;
+	unsigned int n_found;
+};
+
+static void keep_stat(void *priv, const char *name, uint64_t value)
+{
+	struct wanted_stat *want = priv;
+
+	if (strcmp(name, want->name) == 0) {
+		want->value = value;
+		want->n_found++;
+	}
+}
+
+uint64_t vworld_stat(struct vworld *w, const char *dev, uint32_t idx,
+		     const char *name)
+{
+	struct wanted_stat want = { .name = name };
+
+	assert_int_equal(vdpa_get_vendor_vq_stats(vdpa_device_find(w->bus, dev),
+						  idx, keep_stat, &want),
+			 0);
+	assert_int_equal(want.n_found, 1);
+	return want.value;
+}
+
 /* ---- open and close ---- */
 
 static void own_and_map(struct vclient *c)

@@ -169,19 +169,9 @@ static void step(struct run *r)
 	}
 }
 
-static void add_overruns(void *priv, const char *name, uint64_t value)
-{
-	if (strcmp(name, "rx overruns") == 0) {
-		*(uint64_t *)priv = value;
-	}
-	if (strcmp(name, "rx errors") == 0 || strcmp(name, "rx drops") == 0) {
-		assert_int_equal(value, 0);
-	}
-}
-
 static void verify(struct run *r)
 {
-	uint64_t overruns = 0;
+	uint64_t overruns;
 
 	if (r->is_suspended) {
 		toggle_suspend(r);
@@ -190,10 +180,9 @@ static void verify(struct run *r)
 	sim_run(r->sim, UINT64_MAX, NULL, NULL);
 	collect(r);
 	assert_int_equal(vq_driver_n_in_flight(r->c->q[1].drv), 0);
-	assert_int_equal(
-		vdpa_get_vendor_vq_stats(vdpa_device_find(r->w->bus, "n0"), 0,
-					 add_overruns, &overruns),
-		0);
+	assert_int_equal(vworld_stat(r->w, "n0", 0, "rx errors"), 0);
+	assert_int_equal(vworld_stat(r->w, "n0", 0, "rx drops"), 0);
+	overruns = vworld_stat(r->w, "n0", 0, "rx overruns");
 	assert_int_equal(r->sent, r->next - 1);
 	assert_int_equal(r->received + overruns, r->sent);
 }
