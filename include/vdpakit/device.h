@@ -218,6 +218,9 @@ typedef void (*vdpa_stat_fn)(void *priv, const char *name, uint64_t value);
  *              Return: bytes; -ENOSPC
  * @load_state: the same, of a device that was made alike, possibly elsewhere:
  *              -EINVAL it makes no sense here, nothing was changed
+ * @set_vq_discard: optional: from now on give back what the driver makes
+ *                  available in this queue, with nothing done and nothing
+ *                  written; false: do it. False after a reset
  */
 struct vdpa_config_ops {
 	size_t size;
@@ -304,6 +307,8 @@ struct vdpa_config_ops {
 	int64_t (*save_state)(struct vdpa_device *vdev, void *buf, size_t size);
 	int (*load_state)(struct vdpa_device *vdev, const void *buf,
 			  size_t size);
+	void (*set_vq_discard)(struct vdpa_device *vdev, uint16_t idx,
+			       bool discard);
 };
 
 #ifdef __cplusplus

@@ -421,6 +421,7 @@ int vdpa_announce(struct vdpa_device *vdev, const uint8_t mac[6]);
 /* -EINVAL: @size of load_state() is above VDPA_STATE_MAX. */
 int64_t vdpa_save_state(struct vdpa_device *vdev, void *buf, size_t size);
 int vdpa_load_state(struct vdpa_device *vdev, const void *buf, size_t size);
+int vdpa_set_vq_discard(struct vdpa_device *vdev, uint32_t idx, bool discard);
 int vdpa_bind_mm(struct vdpa_device *vdev, int pid);
 void vdpa_unbind_mm(struct vdpa_device *vdev);
 

@@ -527,6 +527,20 @@ int vdpa_load_state(struct vdpa_device *vdev, const void *buf, size_t size)
 				     : missing(vdev, "load_state");
 }
 
+int vdpa_set_vq_discard(struct vdpa_device *vdev, uint32_t idx, bool discard)
+{
+	int ret = check_vq(vdev, idx);
+
+	if (ret < 0) {
+		return ret;
+	}
+	if (!vdev->ops->set_vq_discard) {
+		return missing(vdev, "set_vq_discard");
+	}
+	vdev->ops->set_vq_discard(vdev, (uint16_t)idx, discard);
+	return 0;
+}
+
 int vdpa_bind_mm(struct vdpa_device *vdev, int pid)
 {
 	return vdev->ops->bind_mm ? vdev->ops->bind_mm(vdev, pid) : 0;

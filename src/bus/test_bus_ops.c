@@ -84,6 +84,7 @@ static void test_missing_migration_ops_are_eopnotsupp(void **state)
 	assert_int_equal(vdpa_announce(vdev, mac), -EOPNOTSUPP);
 	assert_int_equal(vdpa_save_state(vdev, buf, 1), -EOPNOTSUPP);
 	assert_int_equal(vdpa_load_state(vdev, buf, 1), -EOPNOTSUPP);
+	assert_int_equal(vdpa_set_vq_discard(vdev, 0, true), -EOPNOTSUPP);
 }
 
 /* ---- optional ops that are there ---- */
@@ -184,6 +185,12 @@ static int f_load_state(struct vdpa_device *vdev, const void *buf, size_t size)
 	return 0;
 }
 
+static void f_set_vq_discard(struct vdpa_device *vdev, uint16_t idx,
+			     bool discard)
+{
+	fake_of(vdev)->num = discard ? idx : 0;
+}
+
 static void test_optional_vq_ops_are_called_where_they_are(void **state)
 {
 	struct fixture *fx = *state;
@@ -259,6 +266,7 @@ static void test_migration_ops_are_called_where_they_are(void **state)
 	fx->fake.ops.announce = f_announce;
 	fx->fake.ops.save_state = f_save_state;
 	fx->fake.ops.load_state = f_load_state;
+	fx->fake.ops.set_vq_discard = f_set_vq_discard;
 	assert_int_equal(vdpa_set_vq_log(vdev, 1, NULL), 0);
 	assert_int_equal(vdpa_set_vq_log(vdev, 2, NULL), -EINVAL);
 	assert_int_equal(vdpa_set_miss(vdev, NULL), 0);
@@ -270,6 +278,9 @@ static void test_migration_ops_are_called_where_they_are(void **state)
 	assert_int_equal(vdpa_load_state(vdev, buf, VDPA_STATE_MAX + 1U),
 			 -EINVAL);
 	assert_int_equal(fx->fake.num, 8);
+	assert_int_equal(vdpa_set_vq_discard(vdev, 2, true), -EINVAL);
+	assert_int_equal(vdpa_set_vq_discard(vdev, 1, true), 0);
+	assert_int_equal(fx->fake.num, 1);
 }
 
 static void test_inflight_log_must_lie_in_its_file(void **state)

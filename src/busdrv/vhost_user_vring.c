@@ -5,7 +5,8 @@
  * What the front end says about a ring is kept, and looked at as a whole after
  * each message: a ring that is started and enabled, with addresses, is given
  * to the device with all that is known about it; otherwise it is taken away,
- * and where it stood is kept.
+ * and where it stood is kept. Only what a network device sends is given to it
+ * disabled, too: to be discarded.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -15,6 +16,7 @@
 #include <sys/stat.h>
 
 #include <linux/virtio_config.h>
+#include <linux/virtio_ids.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -171,6 +173,21 @@ static void call_after_crash(struct vhost_user_ring *ring)
 	}
 }
 
+/*
+ * A disabled ring is to be processed without side effects. For what a network
+ * device sends that is to discard it. What it receives into, and requests of
+ * other devices, just wait. Return: may the ring run though it is disabled?
+ */
+static bool set_discard(struct vhost_user_ring *ring)
+{
+	struct vdpa_device *vdev = ring->vu->vdev;
+	bool sends = ring->idx % 2 == 1 &&
+		     vdpa_get_device_id(vdev) == VIRTIO_ID_NET;
+
+	return sends &&
+	       vdpa_set_vq_discard(vdev, ring->idx, !ring->is_enabled) == 0;
+}
+
 static int give_to_device(struct vhost_user_ring *ring)
 {
 	const struct vhost_user_ring_areas *a = &ring->areas;
@@ -179,6 +196,7 @@ static int give_to_device(struct vhost_user_ring *ring)
 		decode_state(is_packed(ring->vu), base_of(ring));
 	int r = vdpa_set_vq_num(vdev, ring->idx, ring->num);
 
+	(void)set_discard(ring); /* a reset forgets it */
 	if (r == 0) {
 		r = vdpa_set_vq_address(vdev, ring->idx, a->desc, a->driver,
 					a->device);
@@ -294,7 +312,8 @@ static int start_ring(struct vhost_user_ring *ring)
 /* Makes a ring run, or not, as the shadow has it now. */
 static int update_ring(struct vhost_user_ring *ring)
 {
-	bool should = ring->is_started && ring->is_enabled && ring->has_addr;
+	bool should = ring->is_started && ring->has_addr &&
+		      (set_discard(ring) || ring->is_enabled);
 
 	if (should == ring->is_running) {
 		return 0;

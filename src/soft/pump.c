@@ -103,6 +103,9 @@ static unsigned int pump_budget(struct soft_vq *q)
 {
 	struct soft_dev *dev = q->dev;
 
+	if (unlikely(q->is_discarding)) {
+		return SOFT_BURST;
+	}
 	return dev->class->budget ? dev->class->budget(dev, q->idx)
 				  : SOFT_BURST;
 }
@@ -149,6 +152,17 @@ static unsigned int fetch(struct soft_vq *q, struct vq_chain **ret_chains,
 	return (unsigned int)n;
 }
 
+static void submit(struct soft_vq *q, struct vq_chain **chains, unsigned int n)
+{
+	q->leader->in_submit = true;
+	if (unlikely(q->is_discarding)) {
+		soft_complete_all(q->dev, q->idx, chains, NULL, n);
+	} else {
+		q->dev->class->submit(q->dev, q->idx, chains, n);
+	}
+	q->leader->in_submit = false;
+}
+
 /* Return: chains submitted */
 static unsigned int pump_submit(struct soft_vq *q)
 {
@@ -162,9 +176,7 @@ static unsigned int pump_submit(struct soft_vq *q)
 	vq_disable_kick(q->vq);
 	n = fetch(q, chains, max);
 	if (n > 0) {
-		q->leader->in_submit = true;
-		q->dev->class->submit(q->dev, q->idx, chains, n);
-		q->leader->in_submit = false;
+		submit(q, chains, n);
 	}
 	return n;
 }

@@ -150,6 +150,7 @@ struct soft_vq {
 	bool wants_call; /* published, and the driver is not called yet */
 	bool in_submit; /* leader: a burst is being submitted */
 	bool is_stopping; /* fetches no more */
+	bool is_discarding; /* the class gets none of what is fetched */
 	uint32_t n_in_flight; /* chains that the class has */
 	struct soft_wait *wait; /* for n_in_flight 0, or no old chains */
 

@@ -76,6 +76,7 @@ void soft_kick_vq(struct vdpa_device *vdev, uint16_t idx);
 int soft_set_vq_kick_fd(struct vdpa_device *vdev, uint16_t idx, int fd);
 void soft_set_vq_cb(struct vdpa_device *vdev, uint16_t idx,
 		    const struct vdpa_callback *cb);
+void soft_set_vq_discard(struct vdpa_device *vdev, uint16_t idx, bool discard);
 void soft_set_vq_ready(struct vdpa_device *vdev, uint16_t idx, bool ready);
 bool soft_get_vq_ready(struct vdpa_device *vdev, uint16_t idx);
 int soft_set_vq_state(struct vdpa_device *vdev, uint16_t idx,

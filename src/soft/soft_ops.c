@@ -158,6 +158,7 @@ static int soft_reset(struct vdpa_device *vdev)
 
 		(void)soft_set_vq_kick_fd(vdev, (uint16_t)i, -1);
 		soft_set_vq_cb(vdev, (uint16_t)i, &none);
+		soft_set_vq_discard(vdev, (uint16_t)i, false);
 		reset_vq(q);
 	}
 	for (uint32_t g = 0; g < vdev->ngroups; g++) {
@@ -372,6 +373,7 @@ static const struct vdpa_config_ops soft_config_ops = {
 	.announce = soft_announce,
 	.save_state = soft_save_state,
 	.load_state = soft_load_state,
+	.set_vq_discard = soft_set_vq_discard,
 };
 
 /* Who asks what a device can do looks for the op. */

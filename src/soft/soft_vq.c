@@ -261,6 +261,26 @@ void soft_set_vq_cb(struct vdpa_device *vdev, uint16_t idx,
 	loop_call_wait(change.q->worker, set_cb_on_worker, &change);
 }
 
+struct discard_change {
+	struct soft_vq *q;
+	bool discard;
+};
+
+static void set_discard_on_worker(void *priv)
+{
+	struct discard_change *change = priv;
+
+	change->q->is_discarding = change->discard;
+	soft_wake(change->q->dev, change->q->idx); /* has another budget */
+}
+
+void soft_set_vq_discard(struct vdpa_device *vdev, uint16_t idx, bool discard)
+{
+	struct discard_change change = { soft_vq_of(vdev, idx), discard };
+
+	loop_call_wait(change.q->worker, set_discard_on_worker, &change);
+}
+
 void soft_set_vq_ready(struct vdpa_device *vdev, uint16_t idx, bool ready)
 {
 	struct soft_vq *q = soft_vq_of(vdev, idx);
