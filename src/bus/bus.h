@@ -185,6 +185,7 @@ struct vdpa_device {
 	struct vdpa_as *as; /* nas of them */
 	struct vdpa_turns *turns; /* of one that may wait */
 	bool features_valid;
+	bool is_dropping_maps; /* set_map() is the end of the client's maps */
 	bool is_registered;
 	bool is_removing; /* remove() was called, vdpa_removed() is due */
 	void (*removed_fn)(void *priv, int result);

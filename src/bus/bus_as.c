@@ -177,7 +177,9 @@ void vdpa_reset_map(struct vdpa_device *vdev, uint32_t asid)
 	as->is_changed = false;
 	/* There is nothing left that it could refuse to let go. */
 	if (is_changed) {
+		vdev->is_dropping_maps = true;
 		(void)set_map(vdev, asid);
+		vdev->is_dropping_maps = false;
 	}
 	if (vdev->ops->reset_map) {
 		(void)vdev->ops->reset_map(vdev, asid);

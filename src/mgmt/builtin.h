@@ -12,7 +12,8 @@
 
 #define BUILTIN_MAX 32
 
-/* Either the first pair of functions is set or the second. */
+/* One pair of functions is set: of a bus driver, of a management device, or of
+ * one whose devices have character devices. */
 struct builtin {
 	const char *name;
 	int (*driver_register)(struct vdpa_bus *bus, struct cdev *cdev,
@@ -20,6 +21,8 @@ struct builtin {
 	void (*driver_unregister)(struct vdpa_driver *drv);
 	int (*mgmtdev_register)(struct vdpa_bus *bus,
 				struct vdpa_mgmtdev **ret);
+	int (*remote_register)(struct vdpa_bus *bus, struct cdev *cdev,
+			       struct vdpa_mgmtdev **ret);
 	void (*mgmtdev_unregister)(struct vdpa_mgmtdev *mgmtdev);
 };
 

@@ -105,6 +105,10 @@ static int register_builtins(struct vdpakit *kit)
 		if (b->mgmtdev_register) {
 			r = b->mgmtdev_register(kit->bus, &kit->mgmtdevs[i]);
 			(void)err_context(r, "%s", b->name);
+		} else if (b->remote_register) {
+			r = b->remote_register(kit->bus, kit->cdev,
+					       &kit->mgmtdevs[i]);
+			(void)err_context(r, "%s", b->name);
 		}
 	}
 	return r;

@@ -76,6 +76,32 @@ _Static_assert(offsetof(struct vduse_iotlb_entry_as, asid) == 32, "ABI");
 _Static_assert(VDUSE_IOTLB_GET_FD == 0xc0208110, "ABI");
 _Static_assert(VDUSE_IOTLB_GET_FD2 == 0xc050811b, "ABI");
 
+/* struct vduse_iova_umem */
+struct vduse_iova_umem_as {
+	uint64_t uaddr;
+	uint64_t iova;
+	uint64_t size;
+	uint32_t asid; /* version 1, or 0 */
+	uint32_t reserved[5];
+};
+_Static_assert(sizeof(struct vduse_iova_umem_as) ==
+		       sizeof(struct vduse_iova_umem),
+	       "ABI");
+_Static_assert(VDUSE_IOTLB_REG_UMEM == 0x40308118, "ABI");
+
+/* struct vduse_iova_info */
+struct vduse_iova_info_as {
+	uint64_t start;
+	uint64_t last;
+	uint64_t capability;
+	uint32_t asid; /* version 1, or 0 */
+	uint32_t reserved[5];
+};
+_Static_assert(sizeof(struct vduse_iova_info_as) ==
+		       sizeof(struct vduse_iova_info),
+	       "ABI");
+_Static_assert(VDUSE_IOTLB_GET_INFO == 0xc030811a, "ABI");
+
 /* Types of requests; the first three are of version 0. */
 enum vduse_request_type {
 	VDUSE_REQUEST_GET_VQ_STATE,
