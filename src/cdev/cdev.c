@@ -240,6 +240,19 @@ int cdev_put_fd(struct cdev_call *call, int take_fd)
 	return 0;
 }
 
+bool cdev_call_is_trusted(const struct cdev_call *call)
+{
+	return call->carrier->is_trusted && call->carrier->is_trusted(call);
+}
+
+void cdev_put_shortcut(struct cdev_call *call,
+		       const struct cdev_shortcut *shortcut)
+{
+	if (call->carrier->put_shortcut) {
+		call->carrier->put_shortcut(call, shortcut);
+	}
+}
+
 /* The end of every call. */
 static void complete(struct cdev_call *call, int64_t result)
 {

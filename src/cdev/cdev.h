@@ -204,6 +204,46 @@ int cdev_get_fd(struct cdev_call *call, int fd);
  * there. Taken, also on failure. Return: 0; -EMFILE one was put already. */
 int cdev_put_fd(struct cdev_call *call, int take_fd);
 
+/* Could the caller do to us whatever it likes? It is root, or who we are. */
+bool cdev_call_is_trusted(const struct cdev_call *call);
+
+/**
+ * struct cdev_shortcut - how a caller can do an ioctl by itself
+ *
+ * @event_fd: an eventfd: adding 1 to it does the same
+ * @page_fd: a memfd of 4096 bytes, the caller's view of @word
+ * @word_offset: of a 32-bit word in it, bytes
+ * @value: as long as the word has it, the shortcut is good
+ */
+struct cdev_shortcut {
+	int event_fd;
+	int page_fd;
+	uint32_t word_offset;
+	uint32_t value;
+};
+
+/* Offered with the result of an ioctl whose argument points at 32 bits, for
+ * this file and that value. It is up to the carrier what becomes of it.
+ * Descriptors are borrowed. */
+void cdev_put_shortcut(struct cdev_call *call,
+		       const struct cdev_shortcut *shortcut);
+
+/*
+ * The words of shortcuts, up to CDEV_WORDS_MAX in one page that clients can read.
+ * Control thread.
+ */
+#define CDEV_WORDS_MAX 1024
+struct cdev_words;
+/* Return: 0; -errno: no shared memory, or none that can be sealed */
+int cdev_words_new(struct cdev_words **ret);
+/* Revokes all. Takes NULL. Return: NULL. */
+struct cdev_words *cdev_words_free(struct cdev_words *words);
+/* The call in progress may be done by adding 1 to @event_fd (borrowed), until
+ * word @idx is revoked; with an index above the limit nothing happens. */
+void cdev_words_offer(struct cdev_words *words, unsigned int idx, int event_fd,
+		      struct cdev_call *call);
+void cdev_words_revoke(struct cdev_words *words, unsigned int idx);
+
 /* Ends a call that was kept. */
 void cdev_call_finish(struct cdev_call *call, int64_t result);
 

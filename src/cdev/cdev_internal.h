@@ -61,6 +61,10 @@ struct cdev_carrier {
 	int (*copy_to)(struct cdev_call *call, uint64_t uaddr, const void *src,
 		       size_t len);
 	int (*get_fd)(struct cdev_call *call, int fd);
+	/* Optional: false, and none. */
+	bool (*is_trusted)(const struct cdev_call *call);
+	void (*put_shortcut)(struct cdev_call *call,
+			     const struct cdev_shortcut *shortcut);
 	/* The call is the carrier's again. Its put_fd, if any, too. */
 	void (*finish)(struct cdev_call *call, int64_t result);
 };

@@ -16,6 +16,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -39,7 +40,9 @@ struct pcall {
 	size_t data_len;
 	int fd_number;
 	int fd;
+	bool is_trusted;
 	/* what goes back */
+	struct cdev_shortcut shortcut; /* ours; event_fd -1: none */
 	uint8_t *out;
 	size_t out_len;
 	unsigned int n_pieces;
@@ -59,6 +62,10 @@ static struct pcall *pcall_new(struct conn *conn, const void *data, size_t len)
 		pc->preload = conn->preload;
 		pc->fd = -1;
 		pc->fd_number = -1;
+		pc->shortcut.event_fd = -1;
+		pc->shortcut.page_fd = -1;
+		pc->is_trusted = conn->peer.uid == 0 ||
+				 conn->peer.uid == geteuid();
 		pc->data_len = len;
 		list_init(&pc->node);
 		if (len > 0) {
@@ -73,6 +80,8 @@ static void pcall_free(struct pcall *pc)
 	list_del(&pc->node);
 	pc->fd = close_fd(pc->fd);
 	pc->call.put_fd = close_fd(pc->call.put_fd);
+	pc->shortcut.event_fd = close_fd(pc->shortcut.event_fd);
+	pc->shortcut.page_fd = close_fd(pc->shortcut.page_fd);
 	free(pc->out);
 	free(pc);
 }
@@ -136,6 +145,27 @@ static int pcall_get_fd(struct cdev_call *call, int fd)
 	return copy < 0 ? -errno : copy;
 }
 
+static bool pcall_is_trusted(const struct cdev_call *call)
+{
+	return container_of(call, struct pcall, call)->is_trusted;
+}
+
+/* Short of descriptors, there is none. */
+static void pcall_put_shortcut(struct cdev_call *call,
+			       const struct cdev_shortcut *shortcut)
+{
+	struct pcall *pc = pcall_of(call);
+
+	pc->shortcut = *shortcut;
+	pc->shortcut.event_fd = fcntl(shortcut->event_fd, F_DUPFD_CLOEXEC, 0);
+	pc->shortcut.page_fd = fcntl(shortcut->page_fd, F_DUPFD_CLOEXEC, 0);
+}
+
+static bool has_shortcut(const struct pcall *pc)
+{
+	return pc->shortcut.event_fd >= 0 && pc->shortcut.page_fd >= 0;
+}
+
 static void send_reply(struct pcall *pc, int64_t result)
 {
 	struct preload_reply reply = {
@@ -160,6 +190,12 @@ static void send_reply(struct pcall *pc, int64_t result)
 	}
 	if (pc->call.put_fd >= 0) {
 		msg.fds[msg.n_fds++] = pc->call.put_fd;
+	} else if (has_shortcut(pc) && result == 0) {
+		reply.file_flags |= PRELOAD_FILE_SHORTCUT;
+		reply.offset = PRELOAD_SHORTCUT(pc->shortcut.word_offset,
+						pc->shortcut.value);
+		msg.fds[msg.n_fds++] = pc->shortcut.event_fd;
+		msg.fds[msg.n_fds++] = pc->shortcut.page_fd;
 	}
 	task_reply(pc->ptask, pc->channel, &msg);
 }
@@ -187,6 +223,8 @@ static const struct cdev_carrier pcall_carrier = {
 	.copy_from = pcall_copy_from,
 	.copy_to = pcall_copy_to,
 	.get_fd = pcall_get_fd,
+	.is_trusted = pcall_is_trusted,
+	.put_shortcut = pcall_put_shortcut,
 	.finish = pcall_finish,
 };
 

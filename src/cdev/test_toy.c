@@ -11,6 +11,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -30,6 +31,9 @@ struct toy {
 	struct cdev_task *tasks[TOY_TASKS_MAX];
 	unsigned int n_tasks;
 	uint8_t config[TOY_CONFIG_SIZE];
+	struct cdev_words *words;
+	int injected[TOY_INJECTS_MAX]; /* eventfds + 1 */
+	uint32_t n_injects[TOY_INJECTS_MAX];
 };
 
 static struct toy *toy_of(struct cdev_file *file)
@@ -78,6 +82,12 @@ static void toy_release(struct cdev_file *file)
 
 	assert(toy->is_open);
 	assert(toy->n_pending == 0);
+	toy->words = cdev_words_free(toy->words);
+	for (unsigned int i = 0; i < TOY_INJECTS_MAX; i++) {
+		(void)close_fd(toy->injected[i] - 1);
+		toy->injected[i] = 0;
+		toy->n_injects[i] = 0;
+	}
 	toy->is_open = false;
 	toy->counts.n_releases++;
 	for (unsigned int i = 0; i < toy->n_tasks; i++) {
@@ -264,6 +274,47 @@ static int64_t toy_push(struct cdev_file *file, struct cdev_call *call,
 	return r < 0 ? r : cdev_file_push(file, &v, sizeof(v));
 }
 
+static int64_t toy_inject(struct toy *toy, struct cdev_call *call, uint32_t cmd,
+			  uint64_t arg)
+{
+	struct toy_injects injects;
+	uint32_t idx;
+
+	if (cdev_copy_from(call, &idx, arg, sizeof(idx)) < 0) {
+		return -EFAULT;
+	}
+	if (idx >= TOY_INJECTS_MAX) {
+		return -EINVAL;
+	}
+	if (!toy->words) {
+		assert(cdev_words_new(&toy->words) == 0);
+	}
+	if (toy->injected[idx] == 0) {
+		toy->injected[idx] = eventfd(0, EFD_CLOEXEC) + 1;
+	}
+	switch (cmd) {
+	case TOY_INJECT:
+		toy->n_injects[idx]++;
+		assert(eventfd_write(toy->injected[idx] - 1, 1) == 0);
+		if (cdev_call_is_trusted(call)) {
+			cdev_words_offer(toy->words, idx,
+					 toy->injected[idx] - 1, call);
+		}
+		return 0;
+	case TOY_REVOKE:
+		cdev_words_revoke(toy->words, idx);
+		return 0;
+	default:
+		injects.idx = idx;
+		injects.n_calls = toy->n_injects[idx];
+		assert(eventfd_read(toy->injected[idx] - 1, &injects.n_all) ==
+		       0);
+		assert(eventfd_write(toy->injected[idx] - 1, injects.n_all) ==
+		       0);
+		return cdev_copy_to(call, arg, &injects, sizeof(injects));
+	}
+}
+
 static int64_t toy_ioctl(struct cdev_file *file, struct cdev_call *call,
 			 uint32_t cmd, uint64_t arg)
 {
@@ -299,6 +350,10 @@ static int64_t toy_ioctl(struct cdev_file *file, struct cdev_call *call,
 				    sizeof(toy->counts));
 	case TOY_PROBE:
 		return toy_probe(call, arg);
+	case TOY_INJECT:
+	case TOY_REVOKE:
+	case TOY_INJECTS:
+		return toy_inject(toy, call, cmd, arg);
 	case TOY_PUSH:
 		return toy_push(file, call, arg);
 	default:

@@ -51,6 +51,21 @@ struct toy_range {
 /* Queue toys: pushes the u64 at arg. */
 #define TOY_PUSH _IOW(TOY_TYPE, 0xca, uint64_t)
 
+/* VDUSE's type, as the shim takes shortcuts there. The u32 at arg, below 4: adds
+ * 1 to that eventfd; which may be a shortcut from now on. */
+#define TOY_INJECT _IOW(0x81, 0xf0, uint32_t)
+/* Revokes the shortcut of the u32 at arg. */
+#define TOY_REVOKE _IOW(0x81, 0xf1, uint32_t)
+/* struct toy_injects at arg: index in, counts out. */
+#define TOY_INJECTS	_IOWR(0x81, 0xf2, struct toy_injects)
+#define TOY_INJECTS_MAX 4
+
+struct toy_injects {
+	uint32_t idx;
+	uint32_t n_calls; /* that came here */
+	uint64_t n_all; /* the eventfd's counter */
+};
+
 #define TOY_CONFIG_SIZE 4096
 
 struct toy_counts {

@@ -236,8 +236,7 @@ static uint64_t task_number(void)
 	return task; /* somebody else was faster */
 }
 
-/* To a high number, if there is room. Return: the descriptor. */
-static int move_up(int fd)
+int shim_move_up(int fd)
 {
 	struct rlimit limit = { CHANNEL_FD_MAX, CHANNEL_FD_MAX };
 	unsigned long max;
@@ -297,7 +296,7 @@ static long make_channel(int visible, uint32_t idx)
 	if (r < 0) {
 		return r;
 	}
-	pair[0] = move_up(pair[0]);
+	pair[0] = shim_move_up(pair[0]);
 	r = send_hello(visible, idx, pair[1]);
 	(void)SYS(SYS_close, pair[1]);
 	if (r == 0) {

@@ -73,6 +73,7 @@ static long open_node(const char *name, int flags)
 	} else {
 		(void)SYS(SYS_fcntl, fd, F_SETFL, flags & O_NONBLOCK);
 	}
+	shim_shortcut_forget(fd);
 	shim_mark_set(fd, file_flags & PRELOAD_FILE_NO_EPOLL ? MARK_FILE
 							     : MARK_QUEUE);
 	return fd;
@@ -227,7 +228,13 @@ static int copied(int from, int to)
 {
 	enum mark mark = shim_mark(from);
 
-	if (to >= 0 && to != from && unlikely(mark != shim_mark(to))) {
+	if (to < 0 || to == from) {
+		return to;
+	}
+	if (mark == MARK_QUEUE) {
+		shim_shortcut_forget(to);
+	}
+	if (unlikely(mark != shim_mark(to))) {
 		shim_mark_set(to, mark == MARK_CHANNEL ? MARK_NONE : mark);
 	}
 	return to;
@@ -396,6 +403,9 @@ _public_ int ioctl(int fd, unsigned long request, ...)
 	if (likely(type != TYPE_VHOST && type != TYPE_VDUSE &&
 		   !shim_mark_is_file(mark))) {
 		return REAL(ioctl)(fd, request, arg);
+	}
+	if (type == TYPE_VDUSE && shim_shortcut_use(fd, cmd, arg)) {
+		return 0;
 	}
 	if (is_generic(cmd) || !shim_adopt_file(fd)) {
 		return REAL(ioctl)(fd, request, arg);

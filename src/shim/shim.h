@@ -13,6 +13,7 @@
  *   known.c     marks; is this descriptor ours?
  *   wire.c      calls and questions to the daemon
  *   channel.c   where replies come; what belongs to the address space
+ *   shortcut.c  ioctls that need no daemon
  *   file.c      open, close, dup, ioctl, write, mmap, ...
  *   backing.c   which descriptors are behind the program's memory?
  *   path.c      stat, access, /proc/devices
@@ -127,6 +128,19 @@ bool shim_wants_files(void);
 void shim_set_wants_files(bool wants);
 /* Is the descriptor one that channel.c needs? Ascending search from @fd. */
 int shim_next_channel(int fd);
+
+/* To a high number, if there is room. Return: the descriptor. */
+int shim_move_up(int fd);
+
+/* shortcut.c */
+
+/* Does the ioctl without asking the daemon. Return: false: ask it. */
+bool shim_shortcut_use(int fd, uint32_t cmd, const void *arg);
+/* The number is another file's from now on. */
+void shim_shortcut_forget(int fd);
+/* As the daemon said, beside its reply. Takes both descriptors. */
+void shim_shortcut_add(int fd, uint32_t cmd, uint32_t arg, uint64_t where,
+		       int event_fd, int page_fd);
 
 /* wire.c */
 

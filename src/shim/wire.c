@@ -68,8 +68,8 @@ long shim_send_packet(int sock, const struct shim_packet *p)
 	}
 }
 
-/* Bytes, and the first descriptor that came with them in *@ret_fd. */
-static long receive(int sock, void *buf, size_t len, int *ret_fd)
+/* Bytes, and the descriptors that came with them, two at most. */
+static long receive(int sock, void *buf, size_t len, int ret_fds[2])
 {
 	union control control;
 	struct iovec iov = { buf, len };
@@ -77,18 +77,20 @@ static long receive(int sock, void *buf, size_t len, int *ret_fd)
 		.msg_iov = &iov,
 		.msg_iovlen = 1,
 		.msg_control = control.buf,
-		.msg_controllen = CMSG_LEN(sizeof(int)), /* not two */
+		.msg_controllen = CMSG_LEN(2 * sizeof(int)), /* not three */
 	};
 	struct cmsghdr *c;
 	long r = SYS(SYS_recvmsg, sock, &mh, MSG_CMSG_CLOEXEC);
 
-	*ret_fd = -1;
+	ret_fds[0] = -1;
+	ret_fds[1] = -1;
 	if (r < 0) {
 		return r;
 	}
 	c = CMSG_FIRSTHDR(&mh);
 	if (c && c->cmsg_level == SOL_SOCKET && c->cmsg_type == SCM_RIGHTS) {
-		memcpy(ret_fd, CMSG_DATA(c), sizeof(int));
+		memcpy(ret_fds, CMSG_DATA(c),
+		       min_of(c->cmsg_len - CMSG_LEN(0), 2 * sizeof(int)));
 	}
 	return r;
 }
@@ -171,10 +173,35 @@ static long store(const struct shim_call *call, const uint8_t *buf, size_t len,
 	return r;
 }
 
+static int close_if_open(int fd)
+{
+	if (fd >= 0) {
+		(void)SYS(SYS_close, fd);
+	}
+	return -1;
+}
+
+/* Return: was it one? Then the descriptors are taken. */
+static bool take_shortcut(const struct shim_call *call,
+			  const struct preload_reply *reply, const int fds[2])
+{
+	uint32_t arg;
+
+	if (!(reply->file_flags & PRELOAD_FILE_SHORTCUT) || fds[1] < 0 ||
+	    shim_copy_in(&arg, (const void *)(uintptr_t)call->arg[1],
+			 sizeof(arg)) != sizeof(arg)) {
+		return false;
+	}
+	shim_shortcut_add(call->fd, (uint32_t)call->arg[0], arg, reply->offset,
+			  fds[0], fds[1]);
+	return true;
+}
+
 static int64_t finish_call(struct shim_call *call, const uint8_t *buf,
-			   size_t len, int fd)
+			   size_t len, const int fds[2])
 {
 	struct preload_reply reply;
+	int fd = fds[0];
 	int64_t r;
 
 	memcpy(&reply, buf, sizeof(reply));
@@ -191,9 +218,13 @@ static int64_t finish_call(struct shim_call *call, const uint8_t *buf,
 	if (r == 0) {
 		r = reply.result;
 	}
-	if (r < 0 && fd >= 0) {
-		(void)SYS(SYS_close, fd);
+	if (take_shortcut(call, &reply, fds)) {
 		fd = -1;
+	} else {
+		(void)close_if_open(fds[1]);
+	}
+	if (r < 0) {
+		fd = close_if_open(fd);
 	}
 	call->ret_fd = fd;
 	call->ret_offset = reply.offset;
@@ -215,10 +246,10 @@ static int64_t await_reply(struct shim_call *call,
 	uint8_t *buf = channel->buf;
 	struct preload_reply reply;
 	bool was_hung_up = false;
-	int fd;
+	int fds[2];
 
 	for (;;) {
-		long n = receive(channel->fd, buf, PRELOAD_REPLY_MAX, &fd);
+		long n = receive(channel->fd, buf, PRELOAD_REPLY_MAX, fds);
 
 		if (n == -EINTR) {
 			continue;
@@ -234,12 +265,11 @@ static int64_t await_reply(struct shim_call *call,
 		if (reply.head.magic == PRELOAD_MAGIC &&
 		    reply.head.type == PRELOAD_REPLY &&
 		    reply.seq == channel->seq) {
-			return finish_call(call, buf, (size_t)n, fd);
+			return finish_call(call, buf, (size_t)n, fds);
 		}
 		/* Of a call that nobody waits for any more. */
-		if (fd >= 0) {
-			(void)SYS(SYS_close, fd);
-		}
+		(void)close_if_open(fds[0]);
+		(void)close_if_open(fds[1]);
 	}
 }
 

@@ -140,15 +140,29 @@ enum preload_file_flags {
 	/* The daemon cannot look into the client's /proc (another container,
 	 * another user). */
 	PRELOAD_FILE_WANTS_FILES = 2,
+	/* A shortcut comes with it, see there. */
+	PRELOAD_FILE_SHORTCUT = 4,
 };
 
+/*
+ * A shortcut: the same ioctl on the same file, with a 32-bit argument of the same
+ * value, may be done from now on by adding 1 to an eventfd, as long as a word
+ * in the daemon's memory has a certain value. Beside the reply are the eventfd
+ * and the memory (one page, read only); the reply's offset says where the word
+ * is and what it has to be.
+ */
+#define PRELOAD_SHORTCUT_PAGE 4096
+#define PRELOAD_SHORTCUT(word_offset, value) \
+	((uint64_t)(value) << 32 | (uint32_t)(word_offset))
+
 /* Followed by n_pieces of struct preload_piece, or, where the question asks
- * for one, by an answer. At most one descriptor beside it. */
+ * for one, by an answer. At most one descriptor beside it, or a shortcut's two.
+ */
 struct preload_reply {
 	struct preload_head head;
 	uint64_t seq;
 	int64_t result; /* or -errno */
-	uint64_t offset; /* mmap: where in the descriptor */
+	uint64_t offset; /* mmap: where in the descriptor; PRELOAD_SHORTCUT() */
 	uint32_t n_pieces;
 	uint32_t file_flags;
 };
