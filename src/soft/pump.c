@@ -210,12 +210,18 @@ static bool pump_arm(void *priv)
 void pump_kicked(void *priv, unsigned int events)
 {
 	struct soft_vq *q = priv;
+	bool was_waiting = q->is_held || q->is_missing;
 
 	(void)events;
 	q->is_held = false;
 	q->is_missing = false;
-	if (vq_is_started(q->vq) && !q->is_passive) {
+	if (!vq_is_started(q->vq)) {
+		return;
+	}
+	if (!q->is_passive) {
 		loop_poller_wake(&q->poller);
+	} else if (was_waiting) {
+		pump_wake_all(q->dev, q->worker); /* who fetches from it */
 	}
 }
 
@@ -235,6 +241,7 @@ void pump_start(struct soft_vq *q)
 
 	q->is_passive = class->is_passive && class->is_passive(q->dev, q->idx);
 	q->is_stopping = false;
+	q->is_held = false;
 	q->is_missing = false;
 	q->n_in_flight = 0;
 	loop_poller_add(q->worker, &q->poller);

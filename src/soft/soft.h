@@ -73,7 +73,8 @@ struct soft_dev;
  * @slot_bytes: memory of the class beside each chain, see soft_slot()
  * @submit: do what @chains ask for and soft_complete() each, before returning
  *          or later; what would take too long may be given back with
- *          soft_unfetch() before returning, but not all of it. Owner worker
+ *          soft_unfetch() before returning; all of it only if budget() says 0
+ *          from then on. Owner worker
  * @cancel: optional: the queue is stopping, and waits for what is in flight:
  *          complete it soon, undone if need be. Owner worker
  * @budget: optional: how many chains may be taken from the queue now, 0: none.
@@ -220,7 +221,7 @@ static inline uint64_t soft_features(const struct soft_dev *dev)
 bool soft_is_running(struct soft_dev *dev, uint16_t idx);
 
 /* Does it run, but must wait before more is fetched: for a change of the
- * client's memory that is on its way? soft_wake() comes. */
+ * client's memory that is on its way? Then all queues of its worker are woken. */
 bool soft_is_waiting(struct soft_dev *dev, uint16_t idx);
 
 /**

@@ -7,6 +7,7 @@
 #include <endian.h>
 #include <errno.h>
 #include <semaphore.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <linux/virtio_config.h>
@@ -90,8 +91,8 @@ static char *post_rx(struct vclient *c, uint32_t len)
 	return buf;
 }
 
-/* A frame of @len bytes behind a header; sent and completed when it returns. */
-static char *send_frame(struct vclient *c, const uint8_t dst[6], uint32_t len)
+/* A frame of @len bytes behind a header; not published. */
+static char *add_frame(struct vclient *c, const uint8_t dst[6], uint32_t len)
 {
 	char *buf = vclient_alloc(c, HDR + len, 64);
 	struct vq_sg sg = { vclient_iova(c, buf), HDR + len };
@@ -102,6 +103,14 @@ static char *send_frame(struct vclient *c, const uint8_t dst[6], uint32_t len)
 	}
 	memcpy(buf + HDR, dst, 6);
 	vclient_add(c, 1, &sg, 1, 0, buf);
+	return buf;
+}
+
+/* The same; completed when it returns. */
+static char *send_frame(struct vclient *c, const uint8_t dst[6], uint32_t len)
+{
+	char *buf = add_frame(c, dst, len);
+
 	assert_int_equal(vclient_run_one(c, 1).written, 0);
 	return buf;
 }
@@ -168,6 +177,58 @@ static void test_without_rx_buffer_it_is_an_overrun(void **state)
 	send_frame(fx->c, own_mac, 60);
 	assert_int_equal(stat_of(fx, 0, "rx overruns"), 1);
 	assert_int_equal(stat_of(fx, 1, "tx packets"), 1);
+}
+
+struct rx_gate {
+	unsigned int n_asked;
+	int event; /* the receive queue is held back */
+};
+
+/* Asked for the frame first, then for the buffer. */
+static bool is_behind_once(void *priv)
+{
+	struct rx_gate *gate = priv;
+	const uint64_t one = 1;
+
+	if (gate->n_asked++ != 1) {
+		return false;
+	}
+	assert_int_equal(write(gate->event, &one, 8), 8);
+	return true;
+}
+
+/* Memory of receive buffers may be about to change: the frame waits, whichever
+ * queue is told first that it is done. */
+static void test_frame_waits_for_buffers_behind_the_gate(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpa_device *vdev = vdpa_device_find(fx->w->bus, "n0");
+
+	for (uint32_t first = 0; first < 2; first++) {
+		struct rx_gate rx_gate = { 0, eventfd(0, EFD_CLOEXEC) };
+		const struct vdpa_gate gate = { is_behind_once, &rx_gate };
+		char *rx = post_rx(fx->c, 256);
+		struct vq_used used;
+		uint64_t n;
+		char *tx;
+
+		assert_int_equal(vdpa_set_gate(vdev, &gate), 0);
+		tx = add_frame(fx->c, own_mac, 60);
+		(void)vq_driver_publish(fx->c->q[1].drv);
+		vclient_kick(fx->c, 1);
+		assert_int_equal(read(rx_gate.event, &n, 8), 8);
+		assert_int_equal(vdpa_kick_vq(vdev, first), 0);
+		assert_int_equal(vdpa_kick_vq(vdev, 1 - first), 0);
+		while (vq_driver_get(fx->c->q[1].drv, &used, 1) == 0) {
+			if (!vq_driver_enable_call(fx->c->q[1].drv)) {
+				vclient_wait_call(fx->c, 1);
+			}
+		}
+		expect_frame(fx, rx, tx, 60);
+		assert_int_equal(vdpa_set_gate(vdev, NULL), 0);
+		close(rx_gate.event);
+	}
+	assert_int_equal(stat_of(fx, 0, "rx overruns"), 0);
 }
 
 static void test_h41_short_frames_are_tx_errors(void **state)
@@ -551,6 +612,7 @@ static const struct CMUnitTest tests[] = {
 	BOTH(test_own_broadcast_and_multicast_come_back),
 	BOTH(test_frames_of_others_are_dropped_and_counted),
 	BOTH(test_without_rx_buffer_it_is_an_overrun),
+	BOTH(test_frame_waits_for_buffers_behind_the_gate),
 	BOTH(test_h41_short_frames_are_tx_errors),
 	BOTH(test_h46_too_long_is_a_tx_error),
 	BOTH(test_h40_header_in_pieces),

@@ -27,14 +27,14 @@ struct fixture {
 	unsigned int n_fds;
 };
 
-static int set_up_with(void **state, const char *iommu)
+static int set_up_with(void **state, const char *mgmtdev, const char *iommu)
 {
 	struct fixture *fx = calloc(1, sizeof(*fx));
 
 	assert_non_null(fx);
 	fx->n_fds = test_count_fds();
 	fx->fw = vfront_world_new(NULL, 1);
-	vworld_add(fx->fw->w, "vdpasim_blk", "b0", 0, NULL, NULL);
+	vworld_add(fx->fw->w, mgmtdev, "b0", 0, NULL, NULL);
 	fx->vdev = vdpa_device_find(fx->fw->w->bus, "b0");
 	assert_int_equal(vfront_bind(fx->fw, "b0", "iommu", iommu), 0);
 	fx->f = vfront_connect(fx->fw);
@@ -45,12 +45,17 @@ static int set_up_with(void **state, const char *iommu)
 
 static int set_up(void **state)
 {
-	return set_up_with(state, "off");
+	return set_up_with(state, "vdpasim_blk", "off");
 }
 
 static int set_up_iommu(void **state)
 {
-	return set_up_with(state, "on");
+	return set_up_with(state, "vdpasim_blk", "on");
+}
+
+static int set_up_net_iommu(void **state)
+{
+	return set_up_with(state, "vdpasim_net", "on");
 }
 
 static int tear_down(void **state)
@@ -262,7 +267,21 @@ static int iotlb(struct fixture *fx, uint8_t type, uint64_t iova, uint64_t size,
 	return vfront_ack(fx->f, VHOST_USER_IOTLB_MSG, &m, sizeof(m), NULL, 0);
 }
 
-static void start_with_iommu(struct fixture *fx, uint16_t num)
+/* Ring addresses are I/O virtual too; here IOVA is the GPA. */
+static void add_ring(struct vfront *f, unsigned int idx, uint16_t num)
+{
+	vfront_make_queue(f, idx, num);
+	assert_int_equal(
+		vfront_ack_state(f, VHOST_USER_SET_VRING_NUM, idx, num), 0);
+	vfront_set_addr(f, idx, VFRONT_GPA);
+	vfront_set_call(f, idx);
+	vfront_set_kick(f, idx);
+	assert_int_equal(
+		vfront_ack_state(f, VHOST_USER_SET_VRING_ENABLE, idx, 1), 0);
+}
+
+static void start_with_iommu(struct fixture *fx, unsigned int n_rings,
+			     uint16_t num)
 {
 	struct vfront *f = fx->f;
 
@@ -270,15 +289,9 @@ static void start_with_iommu(struct fixture *fx, uint16_t num)
 	open_channel(fx);
 	assert_int_equal(vfront_set_memory(f), 0);
 	assert_int_equal(vdpa_n_maps(fx->vdev, 0), 0);
-	vfront_make_queue(f, 0, num);
-	assert_int_equal(vfront_ack_state(f, VHOST_USER_SET_VRING_NUM, 0, num),
-			 0);
-	/* ring addresses are I/O virtual too; here IOVA is the GPA */
-	vfront_set_addr(f, 0, VFRONT_GPA);
-	vfront_set_call(f, 0);
-	vfront_set_kick(f, 0);
-	assert_int_equal(vfront_ack_state(f, VHOST_USER_SET_VRING_ENABLE, 0, 1),
-			 0);
+	for (unsigned int i = 0; i < n_rings; i++) {
+		add_ring(f, i, num);
+	}
 }
 
 /* Answers misses, a page each, until @fd has something. Return: how many */
@@ -339,7 +352,7 @@ static void test_iommu_misses_are_asked_for_and_served(void **state)
 	struct fixture *fx = *state;
 	int n;
 
-	start_with_iommu(fx, 8);
+	start_with_iommu(fx, 1, 8);
 	assert_int_equal(run_flush(fx, &n), VIRTIO_BLK_S_OK);
 	/* ring, header and status at least */
 	assert_true(n >= 3);
@@ -349,6 +362,59 @@ static void test_iommu_misses_are_asked_for_and_served(void **state)
 	assert_int_equal(vdpa_n_maps(fx->vdev, 0), 0);
 	assert_int_equal(run_flush(fx, &n), VIRTIO_BLK_S_OK);
 	assert_true(n >= 3);
+}
+
+enum {
+	RX,
+	TX,
+	N_FRAMES = 6
+};
+
+static char *add_frame(struct vfront *f, unsigned int idx)
+{
+	char *buf = vfront_alloc(f, 4096, 4096);
+	const struct vq_sg sg = { vfront_gpa(f, buf), 12 + 60 };
+
+	memset(buf, 0xff, 12 + 60); /* to everybody */
+	assert_int_equal(vq_driver_add(f->q[idx].drv, &sg, idx == TX, idx == RX,
+				       buf),
+			 0);
+	return buf;
+}
+
+/* Each buffer that a frame is received into is on a page that is not mapped
+ * yet: the frames wait for that. */
+static void test_iommu_misses_of_receive_buffers_lose_no_frame(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+	struct vq_used used;
+	const uint64_t one = 1;
+	unsigned int n = 0;
+
+	start_with_iommu(fx, 2, 8);
+	for (int i = 0; i < N_FRAMES; i++) {
+		(void)add_frame(f, RX);
+	}
+	(void)vq_driver_publish(f->q[RX].drv);
+	for (int i = 0; i < N_FRAMES; i++) {
+		add_frame(f, TX)[12 + 59] = (char)i;
+	}
+	(void)vq_driver_publish(f->q[TX].drv);
+	assert_int_equal(write(f->q[TX].kick_fd, &one, 8), 8);
+	while (n < N_FRAMES) {
+		uint64_t n_calls;
+
+		(void)serve_misses(fx, f->q[RX].call_fd);
+		assert_int_equal(read(f->q[RX].call_fd, &n_calls, 8), 8);
+		while (vq_driver_get(f->q[RX].drv, &used, 1) == 1) {
+			assert_int_equal(((char *)used.cookie)[12 + 59], n);
+			n++;
+		}
+	}
+	assert_int_equal(vworld_stat(fx->fw->w, "b0", RX, "rx overruns"), 0);
+	assert_int_equal(vworld_stat(fx->fw->w, "b0", TX, "tx packets"),
+			 N_FRAMES);
 }
 
 static void test_h65_iotlb_messages_that_make_no_sense(void **state)
@@ -378,7 +444,7 @@ static void test_h65_iotlb_messages_that_make_no_sense(void **state)
 	};
 	struct fixture *fx = *state;
 
-	start_with_iommu(fx, 8);
+	start_with_iommu(fx, 1, 8);
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
 		assert_int_equal(iotlb(fx, rows[i].type, rows[i].iova,
 				       rows[i].size, rows[i].uaddr,
@@ -393,7 +459,7 @@ static void test_h65_more_entries_than_fit(void **state)
 {
 	struct fixture *fx = *state;
 
-	start_with_iommu(fx, 8);
+	start_with_iommu(fx, 1, 8);
 	for (unsigned int i = 0; i < IOTLB_DEFAULT_LIMIT + 10; i++) {
 		assert_int_equal(iotlb(fx, VHOST_IOTLB_UPDATE, i * 8192ULL,
 				       4096, VFRONT_UADDR, 1),
@@ -422,6 +488,9 @@ static const struct CMUnitTest tests[] = {
 	T(test_h62_a_channel_is_a_socket),
 	T(test_h64_a_channel_that_misbehaves),
 	I(test_iommu_misses_are_asked_for_and_served),
+	cmocka_unit_test_setup_teardown(
+		test_iommu_misses_of_receive_buffers_lose_no_frame,
+		set_up_net_iommu, tear_down),
 	I(test_h65_iotlb_messages_that_make_no_sense),
 	I(test_h65_more_entries_than_fit),
 	T(test_iotlb_message_without_iommu_is_refused),

@@ -8,9 +8,11 @@
  * addressed to the device (its MAC, multicast, broadcast) and the pair is
  * active; others are counted as dropped.
  * Nothing waits for receive buffers: a frame that finds none is an overrun, as
- * on a wire. Frames come back with a clean header: no offload is offered, so
- * whatever the sender's header says means nothing. With MRG_RXBUF a frame is
- * spread over as many receive chains as it needs.
+ * on a wire. But where there may be some, and the client has yet to map their
+ * memory, the frame stays in the transmit queue, with all that come after it.
+ * Frames come back with a clean header: no offload is offered, so whatever the
+ * sender's header says means nothing. With MRG_RXBUF a frame is spread over as
+ * many receive chains as it needs.
  *
  * A burst goes in phases, each over all its frames, so that the lines of one
  * frame are on their way while another is looked at:
@@ -219,12 +221,16 @@ static bool loop_back_plain(struct burst *b, const struct vq_chain *tx)
 	return true;
 }
 
-static void loop_back(struct burst *b, const struct vq_chain *tx)
+/* Return: false: it has to wait. */
+static bool loop_back(struct burst *b, const struct vq_chain *tx)
 {
 	struct receive *rx = &b->rx;
 	unsigned int n_bad = 0;
 	int n = receive_take(b, tx->readable_bytes, &n_bad);
 
+	if (n == -ENOBUFS && soft_is_waiting(&b->net->soft, b->rx_idx)) {
+		return false;
+	}
 	if (n == -ENOBUFS) {
 		b->count.rx_overruns++;
 	} else if (n < 0) {
@@ -235,28 +241,33 @@ static void loop_back(struct burst *b, const struct vq_chain *tx)
 		b->count.rx_packets++;
 		b->count.rx_bytes += frame_bytes(tx);
 	}
+	return true;
 }
 
-/* Those that were taken; receive chains are fetched for all that are left. */
-static void loop_back_all(struct burst *b, struct vq_chain **taken,
-			  unsigned int n)
+/* Those that were taken; receive chains are fetched for all that are left.
+ * Return: how many; the others have to wait. */
+static unsigned int loop_back_all(struct burst *b, struct vq_chain **taken,
+				  unsigned int n)
 {
-	unsigned int n_plain = 0;
+	unsigned int n_plain = 0, i;
 	uint64_t n_bytes = 0;
 
 	b->rx.n_frames = n;
 	(void)receive_fetch(b); /* what is missing is met below */
-	for (unsigned int i = 0; i < n; i++) {
+	for (i = 0; i < n; i++) {
 		if (loop_back_plain(b, taken[i])) {
 			n_plain++;
 			n_bytes += frame_bytes(taken[i]);
-		} else {
-			b->rx.n_frames = n - i;
-			loop_back(b, taken[i]);
+			continue;
+		}
+		b->rx.n_frames = n - i;
+		if (!loop_back(b, taken[i])) {
+			break;
 		}
 	}
 	b->count.rx_packets += n_plain;
 	b->count.rx_bytes += n_bytes;
+	return i;
 }
 
 /* Return: how many frames are to come back, and which. */
@@ -285,11 +296,28 @@ static unsigned int sort_out(struct burst *b, struct vq_chain **chains,
 	return n_taken;
 }
 
+/* Gives back @first and what came after it: the budget is 0 until the receive
+ * queue can go on. Return: how many chains of the burst are left. */
+static unsigned int wait_from(struct burst *b, uint16_t tx_idx,
+			      struct vq_chain **chains, unsigned int n,
+			      const struct vq_chain *first)
+{
+	struct vq_chain *taken[SOFT_BURST];
+	unsigned int left = 0;
+
+	while (chains[left] != first) {
+		left++;
+	}
+	soft_unfetch(&b->net->soft, tx_idx, n - left);
+	(void)sort_out(b, chains, left, taken); /* counts anew */
+	return left;
+}
+
 static void loopback_submit(struct net_dev *net, uint16_t pair,
 			    struct vq_chain **chains, unsigned int n)
 {
 	struct vq_chain *taken[SOFT_BURST];
-	unsigned int n_taken;
+	unsigned int n_taken, n_done = 0;
 	struct burst b;
 
 	assert(n <= SOFT_BURST);
@@ -302,18 +330,26 @@ static void loopback_submit(struct net_dev *net, uint16_t pair,
 	memset(&b.count, 0, sizeof(b.count));
 	n_taken = sort_out(&b, chains, n, taken);
 	if (n_taken > 0) {
-		loop_back_all(&b, taken, n_taken);
+		n_done = loop_back_all(&b, taken, n_taken);
 		receive_flush(&b);
 		soft_unfetch(&net->soft, b.rx_idx, b.rx.n);
+	}
+	if (unlikely(n_done < n_taken)) {
+		n = wait_from(&b, net_tx_idx(pair), chains, n, taken[n_done]);
 	}
 	soft_complete_all(&net->soft, net_tx_idx(pair), chains, NULL, n);
 	net_count_all(net, pair, &b.count);
 }
 
-/* Frames wait until there is a receive queue at all. */
+/* Frames wait until there is a receive queue at all, whose memory is mapped. */
 static unsigned int loopback_budget(struct net_dev *net, uint16_t pair)
 {
-	return soft_is_running(&net->soft, net_rx_idx(pair)) ? SOFT_BURST : 0;
+	uint16_t rx_idx = net_rx_idx(pair);
+
+	return soft_is_running(&net->soft, rx_idx) &&
+			       !soft_is_waiting(&net->soft, rx_idx)
+		       ? SOFT_BURST
+		       : 0;
 }
 
 /* Nobody is on this network but the driver: there is no one to tell, and no one
