@@ -219,6 +219,13 @@ void loop_call_until(struct loop *loop,
 /* Ends that call; @done is gone afterwards. Owner of the loop only, once. */
 void loop_done(struct loop_done *done);
 
+/* How long to poll in one kind of gap; see loop_poller.c. */
+struct loop_poll_time {
+	uint64_t poll_ns;
+	unsigned int n_until_try; /* sleeps, while polling is given up */
+	unsigned int try_after; /* when it is given up next: so many */
+};
+
 /**
  * struct loop_poller - something that looks for work by itself
  *
@@ -227,18 +234,21 @@ void loop_done(struct loop_done *done);
  * @arm: about to sleep: turn notifications on and look once more. Return: true
  *       when there is work after all: then poll() is called again
  * @max_poll_us: upper bound of the adaptive polling time; 0: never polls idly
+ * @has_begun: set by poll(): something that it has begun is not done yet;
+ *             waiting for that is not what waiting is otherwise
  */
 struct loop_poller {
 	unsigned int (*poll)(void *priv);
 	bool (*arm)(void *priv);
 	void *priv;
 	uint32_t max_poll_us;
+	bool has_begun;
 	/* the loop's own */
 	struct loop *loop;
 	struct list node;
 	bool is_active;
 	bool is_woken; /* since the last poll() */
-	uint64_t poll_ns;
+	struct loop_poll_time times[2]; /* by has_begun */
 	uint64_t idle_since_ns;
 	struct list active_node;
 	uint64_t gate_ns; /* simulated only */

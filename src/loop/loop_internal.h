@@ -194,13 +194,15 @@ unsigned int loop_pollers_run(struct loop *loop);
 /* Once a round: puts those to sleep whose polling time is over. */
 void loop_pollers_check(struct loop *loop);
 
-/* The next polling time, after a poller with @poll_ns slept for @slept_ns. */
-uint64_t loop_poll_ns_after_sleep(uint64_t poll_ns, uint64_t slept_ns,
-				  uint64_t max_ns);
+/* What is learnt when a poller is woken that polled its time and then slept. */
+void loop_poll_time_after_sleep(struct loop_poll_time *t, uint64_t slept_ns,
+				uint64_t max_ns);
 
-/* The same, after it found work by polling idly for @idle_ns. */
-uint64_t loop_poll_ns_after_find(uint64_t poll_ns, uint64_t idle_ns,
-				 uint64_t max_ns);
+/* The same, when it found work by polling idly for @idle_ns. */
+void loop_poll_time_after_find(struct loop_poll_time *t, uint64_t idle_ns,
+			       uint64_t max_ns);
+
+void loop_poll_time_init(struct loop_poll_time *t);
 
 /* loop.c: a thread that gets no signals but its own faults. Return: 0; a
  * positive errno */

@@ -105,9 +105,9 @@ static unsigned int busy_poll(void *priv)
 	return 32;
 }
 
-static bool busy_arm(void *priv)
+static bool never_armed(void *priv)
 {
-	fail_msg("a poller that finds work is never armed");
+	fail_msg("it has no reason to sleep");
 	return false;
 }
 
@@ -148,7 +148,7 @@ static void test_busy_poller_leaves_time_for_all_else(void **state)
 	env_init(&env, state);
 	busy.env = &env;
 	busy.poller.poll = busy_poll;
-	busy.poller.arm = busy_arm;
+	busy.poller.arm = never_armed;
 	loop_poller_add(env.loop, &busy.poller);
 	loop_poller_wake(&busy.poller);
 	busy.work = (struct loop_work){ .fn = busy_called, .priv = &busy };
@@ -279,35 +279,92 @@ static void test_no_kick_is_lost_while_a_poller_goes_to_sleep(void **state)
 static void test_poll_time_grows_when_it_pays(void **state)
 {
 	const uint64_t max = 32000;
-	uint64_t poll_ns = 0;
+	struct loop_poll_time t;
 
 	/* work each 20 us: longer, until polling catches it */
+	loop_poll_time_init(&t);
 	for (int i = 0; i < 4; i++) {
-		poll_ns =
-			loop_poll_ns_after_sleep(poll_ns, 20000 - poll_ns, max);
+		loop_poll_time_after_sleep(&t, 20000 - t.poll_ns, max);
 	}
-	assert_int_equal(poll_ns, 16000);
-	poll_ns = loop_poll_ns_after_sleep(poll_ns, 4000, max);
-	assert_int_equal(poll_ns, max);
+	assert_int_equal(t.poll_ns, 16000);
 	/* found in time: as it is, or longer when it was close */
-	assert_int_equal(loop_poll_ns_after_find(16000, 8000, max), 16000);
-	assert_int_equal(loop_poll_ns_after_find(8000, 4001, max), 16000);
-	assert_int_equal(loop_poll_ns_after_find(max, max, max), max);
+	loop_poll_time_after_find(&t, 8000, max);
+	assert_int_equal(t.poll_ns, 16000);
+	loop_poll_time_after_find(&t, 8001, max);
+	assert_int_equal(t.poll_ns, max);
+	loop_poll_time_after_find(&t, max, max);
+	assert_int_equal(t.poll_ns, max);
 	/* never when the user wants none */
-	assert_int_equal(loop_poll_ns_after_sleep(0, 0, 0), 0);
-	assert_int_equal(loop_poll_ns_after_find(0, 0, 0), 0);
+	loop_poll_time_init(&t);
+	loop_poll_time_after_sleep(&t, 0, 0);
+	loop_poll_time_after_find(&t, 0, 0);
+	assert_int_equal(t.poll_ns, 0);
 }
 
 static void test_poll_time_shrinks_to_0_when_it_does_not_pay(void **state)
 {
 	const uint64_t max = 32000;
-	uint64_t poll_ns = max;
+	struct loop_poll_time t;
 
+	loop_poll_time_init(&t);
+	t.poll_ns = max;
 	for (int i = 0; i < 5; i++) {
-		assert_true(poll_ns > 0);
-		poll_ns = loop_poll_ns_after_sleep(poll_ns, max, max);
+		assert_true(t.poll_ns > 0);
+		loop_poll_time_after_sleep(&t, max, max);
 	}
-	assert_int_equal(poll_ns, 0);
+	assert_int_equal(t.poll_ns, 0);
+}
+
+/* A disk that answers after 45 us, or a driver that waits for our CPU: of a
+ * thousand waits few are polled through. */
+static void test_polling_that_never_catches_work_is_given_up(void **state)
+{
+	const uint64_t max = 32000;
+	unsigned int n_polled = 0, n_at_max = 0;
+	struct loop_poll_time t;
+
+	loop_poll_time_init(&t);
+	for (int i = 0; i < 1000; i++) {
+		n_polled += t.poll_ns > 0;
+		n_at_max += t.poll_ns == max;
+		loop_poll_time_after_sleep(&t, 9000, max);
+	}
+	assert_in_range(n_at_max, 2, 10); /* it is tried again */
+	assert_true(n_polled < 60);
+	/* when it pays again that is seen, and trying gets cheap again */
+	while (t.poll_ns == 0) {
+		loop_poll_time_after_sleep(&t, 9000, max);
+	}
+	for (int i = 0; i < 10; i++) {
+		loop_poll_time_after_find(&t, 9000, max);
+	}
+	assert_int_equal(t.poll_ns, max);
+	loop_poll_time_after_sleep(&t, 9000, max);
+	for (int i = 0; i < 9; i++) {
+		assert_int_equal(t.poll_ns, 0);
+		loop_poll_time_after_sleep(&t, 9000, max);
+	}
+	assert_true(t.poll_ns > 0);
+}
+
+/* The end of what was begun is too far off to poll for, the next work is not:
+ * one does not spoil the other. */
+static void test_gaps_of_two_kinds_are_learnt_apart(void **state)
+{
+	struct queue q;
+	struct env env;
+
+	env_init(&env, state);
+	queue_init(&q, &env, 1000);
+	q.poller.times[0].poll_ns = MS;
+	q.poller.times[1].poll_ns = MS / 4;
+	q.poller.has_begun = true;
+	q.poller.idle_since_ns = 1; /* asleep for ever */
+	loop_poller_wake(&q.poller);
+	assert_int_equal(q.poller.times[0].poll_ns, MS);
+	assert_int_equal(q.poller.times[1].poll_ns, MS / 8);
+	queue_fini(&q);
+	env_fini(&env);
 }
 
 struct ticker {
@@ -342,7 +399,7 @@ static void test_poller_learns_to_catch_steady_work(void **state)
 	assert_int_equal(loop_run(env.loop), 0);
 	/* Each wake was within a second of the sleep, so each lengthened the
 	 * polling time, until the work came while it polled. */
-	assert_true(q.poller.poll_ns >= MS / 20);
+	assert_true(q.poller.times[0].poll_ns >= MS / 20);
 	assert_true(q.n_arms < 50);
 	queue_fini(&q);
 	env_fini(&env);
@@ -382,6 +439,8 @@ static const struct CMUnitTest tests[] = {
 	ON_THREADED(test_no_kick_is_lost_while_a_poller_goes_to_sleep),
 	cmocka_unit_test(test_poll_time_grows_when_it_pays),
 	cmocka_unit_test(test_poll_time_shrinks_to_0_when_it_does_not_pay),
+	cmocka_unit_test(test_polling_that_never_catches_work_is_given_up),
+	ON_THREADED(test_gaps_of_two_kinds_are_learnt_apart),
 	ON_THREADED(test_poller_learns_to_catch_steady_work),
 	ON_THREADED(test_idle_poller_costs_nothing_after_work),
 };

@@ -193,6 +193,7 @@ static unsigned int pump_poll(void *priv)
 
 	/* Also what could not be published before: there may be a new map. */
 	n += publish_all(q->leader);
+	q->poller.has_begun = q->n_in_flight > 0;
 	if (unlikely(q->wait)) {
 		soft_check_wait(q); /* the last one: q may be gone */
 	}
