@@ -302,16 +302,19 @@ static int look(struct loop *loop)
 	return rc;
 }
 
-/* One pass at least: calls that queue themselves must not keep pollers out. */
+/* One pass at least: calls that queue themselves must not keep pollers out. I/O
+ * that they have begun waits for its like, but for nothing else. */
 static void poll_for_a_while(struct loop *loop)
 {
-	unsigned int n_passes = 0, n_work = 0;
+	unsigned int n_passes = 0, n_work = 0, n;
 
 	loop_pollers_check(loop);
 	while (!list_is_empty(&loop->active_pollers)) {
-		n_work += loop_pollers_run(loop);
+		n = loop_pollers_run(loop);
+		n_work += n;
 		n_passes++;
 		if (n_passes == PASSES_MAX || n_work >= WORK_MAX ||
+		    (n == 0 && !list_is_empty(&loop->new_io)) ||
 		    loop_has_calls(loop)) {
 			break;
 		}

@@ -4,6 +4,7 @@
  *
  * Copyright (c) 2026, the vdpakit authors
  */
+#include <fcntl.h>
 #include <pthread.h>
 #include <unistd.h>
 
@@ -165,6 +166,70 @@ static void test_busy_poller_leaves_time_for_all_else(void **state)
 	loop_poller_del(&busy.poller);
 	close(busy.fd);
 	env_fini(&env);
+}
+
+struct starter {
+	struct env env;
+	struct loop_poller poller;
+	struct loop_file *file;
+	struct loop_io io;
+	char byte;
+	unsigned int n_polls;
+	bool is_late;
+};
+
+static void io_ended(struct loop_io *io, int64_t res)
+{
+	struct starter *s = container_of(io, struct starter, io);
+
+	assert_int_equal(res, 0); /* the file is empty */
+	loop_stop(s->env.loop);
+}
+
+/* Begins I/O, then finds nothing more. */
+static unsigned int poll_once(void *priv)
+{
+	static struct iovec iov;
+	struct starter *s = priv;
+
+	if (s->n_polls++ == 0) {
+		iov = (struct iovec){ &s->byte, 1 };
+		s->io = (struct loop_io){
+			.file = s->file,
+			.op = LOOP_IO_READ,
+			.iov = &iov,
+			.n_iov = 1,
+			.fn = io_ended,
+		};
+		loop_io_submit(s->env.loop, &s->io);
+		return 1;
+	}
+	s->is_late |= s->n_polls > 2 && !list_is_empty(&s->env.loop->new_io);
+	return 0;
+}
+
+/* One look for more that could go with it, not a round of polling. */
+static void test_io_of_a_poller_starts_when_it_finds_no_more(void **state)
+{
+	struct starter s = { .poller = { .poll = poll_once,
+					 .arm = never_armed,
+					 .priv = &s,
+					 .max_poll_us = 1000000 } };
+	int fd = open("/tmp", O_TMPFILE | O_RDWR | O_CLOEXEC, 0600);
+
+	assert_true(fd >= 0);
+	env_init(&s.env, state);
+	assert_int_equal(loop_file_new(s.env.loop, fd, &s.file), 0);
+	loop_poller_add(s.env.loop, &s.poller);
+	loop_poller_wake(&s.poller);
+	s.poller.times[0].poll_ns = 1000 * MS;
+	assert_int_equal(loop_run(s.env.loop), 0);
+	assert_true(s.n_polls >= 2);
+	assert_false(s.is_late);
+	loop_poller_del(&s.poller);
+	loop_file_free(s.file);
+	close(fd);
+	env_fini(&s.env);
 }
 
 struct doomed {
@@ -435,6 +500,7 @@ static const struct CMUnitTest tests[] = {
 	ON_ALL(test_poller_polls_for_its_time_then_sleeps),
 	ON_THREADED(test_poller_that_is_woken_looks_before_it_sleeps),
 	ON_ALL(test_busy_poller_leaves_time_for_all_else),
+	ON_THREADED(test_io_of_a_poller_starts_when_it_finds_no_more),
 	ON_ALL(test_pollers_deleted_by_poll_or_arm_are_not_called),
 	ON_THREADED(test_no_kick_is_lost_while_a_poller_goes_to_sleep),
 	cmocka_unit_test(test_poll_time_grows_when_it_pays),
