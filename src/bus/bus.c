@@ -235,6 +235,9 @@ int vdpa_device_register(struct vdpa_bus *bus, struct vdpa_mgmtdev *mgmtdev,
 	vdev->features_valid = false;
 	vdev->is_removing = false;
 	vdev->removed_fn = NULL;
+	if (vdev->below) {
+		vdev->below->bus = bus;
+	}
 	ret = vdpa_as_init(vdev);
 	if (ret < 0) {
 		return ret;

@@ -118,6 +118,9 @@ int vdpa_turns_init(struct vdpa_device *vdev)
 	t->work.fn = go_on;
 	t->work.priv = t;
 	vdev->turns = t;
+	if (vdev->below) {
+		vdev->below->turns = t;
+	}
 	return 0;
 }
 
@@ -133,6 +136,9 @@ void vdpa_turns_fini(struct vdpa_device *vdev)
 	t->task = task_free(t->task);
 	t->vdev = NULL;
 	vdev->turns = NULL;
+	if (vdev->below) {
+		vdev->below->turns = NULL;
+	}
 	if (!t->is_woken) {
 		free(t);
 	}

@@ -183,7 +183,8 @@ static unsigned int pump_submit(struct soft_vq *q)
 
 static bool may_fetch(const struct soft_vq *q)
 {
-	return !q->is_passive && !q->is_stopping && !q->is_missing;
+	return !q->is_passive && !q->is_stopping && !q->is_missing &&
+	       !__atomic_load_n(&q->is_broken, __ATOMIC_RELAXED);
 }
 
 static unsigned int pump_poll(void *priv)
@@ -344,6 +345,20 @@ void soft_complete_all(struct soft_dev *dev, uint16_t idx,
 		vq_complete_all(q->vq, chains, written, n);
 		completed(q, n);
 	}
+}
+
+void soft_forget(struct soft_dev *dev, uint16_t idx)
+{
+	struct soft_vq *q = &dev->vqs[idx];
+
+	assert(q->is_stopping);
+	assert(q->n_in_flight > 0);
+	q->n_in_flight--;
+}
+
+void soft_break(struct soft_dev *dev, uint16_t idx)
+{
+	pump_broken(&dev->vqs[idx]);
 }
 
 void soft_wake(struct soft_dev *dev, uint16_t idx)

@@ -88,6 +88,18 @@ struct soft_dev;
  * @announce: optional: see struct vdpa_config_ops; owner of queue 0
  * @save_state, @load_state: optional: the same
  * @reset: optional: the driver's settings are gone; queues are stopped
+ * @keeps_iovas: chains are not translated, see vq_setup.keeps_iovas
+ *
+ * For classes that stand on something that has a state of its own. Control
+ * thread; where the device may wait these may, too (vdpa_wait()):
+ *
+ * @set_status: optional: the driver sets this status; with DRIVER_OK queues
+ *              start next. Return: 0; -errno: the status stays as it was
+ * @stopping: optional: running queue @idx, or all of them, are about to stop: a
+ *            last chance to wait for what is in flight, as @cancel has none
+ * @stopped: optional: ... and have; when it is for a reset, or of all. Return:
+ *           what the op says that stopped them
+ * @resuming: optional: all queues may start again next. Return: as set_status
  * @free: release what the class holds; then the device's memory is freed
  */
 struct soft_class {
@@ -111,7 +123,15 @@ struct soft_class {
 	int (*load_state)(struct soft_dev *dev, const void *buf, size_t size);
 	void (*reset)(struct soft_dev *dev);
 	void (*free)(struct soft_dev *dev);
+	bool keeps_iovas;
+	int (*set_status)(struct soft_dev *dev, uint8_t status);
+	void (*stopping)(struct soft_dev *dev, unsigned int idx, bool is_reset);
+	int (*stopped)(struct soft_dev *dev, unsigned int idx, bool is_reset);
+	int (*resuming)(struct soft_dev *dev);
 };
+
+/* Every queue. */
+#define SOFT_ALL UINT32_MAX
 
 /* Control waits for queues of one worker; owner worker only. */
 struct soft_wait {
@@ -248,6 +268,13 @@ void soft_complete(struct soft_dev *dev, uint16_t idx, struct vq_chain *chain,
 void soft_complete_all(struct soft_dev *dev, uint16_t idx,
 		       struct vq_chain *const *chains, const uint32_t *written,
 		       unsigned int n);
+
+/* In cancel(): lets go of a chain, which is as if it had not been fetched. The
+ * queue goes on where it is when the ring's younger ones are let go of too. */
+void soft_forget(struct soft_dev *dev, uint16_t idx);
+
+/* The class cannot go on with a queue: as if its driver had broken it. */
+void soft_break(struct soft_dev *dev, uint16_t idx);
 
 /* Look at a queue again soon. */
 void soft_wake(struct soft_dev *dev, uint16_t idx);

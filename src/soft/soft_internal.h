@@ -66,6 +66,10 @@ struct vdpa_vq_state soft_initial_state(const struct soft_dev *dev);
 /* Makes every queue run, or not, as the device's state has it now. */
 void soft_update_all(struct soft_dev *dev);
 
+/* Before and after queues stop: the class's members of these names. */
+void soft_stopping(struct soft_dev *dev, unsigned int idx, bool is_reset);
+int soft_stopped(struct soft_dev *dev, unsigned int idx, bool is_reset);
+
 /* Config ops. */
 int soft_set_vq_address(struct vdpa_device *vdev, uint16_t idx,
 			uint64_t desc_area, uint64_t driver_area,

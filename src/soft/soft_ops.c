@@ -128,6 +128,9 @@ static void soft_set_status(struct vdpa_device *vdev, uint8_t status)
 {
 	struct soft_dev *dev = soft_dev_of(vdev);
 
+	if (dev->class->set_status && dev->class->set_status(dev, status) < 0) {
+		return;
+	}
 	/* That bit is ours to set. */
 	dev->status = status & (uint8_t)~VIRTIO_CONFIG_S_NEEDS_RESET;
 	soft_update_all(dev);
@@ -148,9 +151,12 @@ static int soft_reset(struct vdpa_device *vdev)
 {
 	static const struct vdpa_callback none = { .trigger_fd = -1 };
 	struct soft_dev *dev = soft_dev_of(vdev);
+	int ret;
 
+	soft_stopping(dev, SOFT_ALL, true);
 	dev->status = 0;
 	soft_update_all(dev);
+	ret = soft_stopped(dev, SOFT_ALL, true);
 	dev->is_suspended = false;
 	dev->driver_features = 0;
 	for (uint32_t i = 0; i < vdev->nvqs; i++) {
@@ -167,22 +173,27 @@ static int soft_reset(struct vdpa_device *vdev)
 	if (dev->class->reset) {
 		dev->class->reset(dev);
 	}
-	return 0;
+	return ret;
 }
 
 static int soft_suspend(struct vdpa_device *vdev)
 {
 	struct soft_dev *dev = soft_dev_of(vdev);
 
+	soft_stopping(dev, SOFT_ALL, false);
 	dev->is_suspended = true;
 	soft_update_all(dev);
-	return 0;
+	return soft_stopped(dev, SOFT_ALL, false);
 }
 
 static int soft_resume(struct vdpa_device *vdev)
 {
 	struct soft_dev *dev = soft_dev_of(vdev);
+	int ret = dev->class->resuming ? dev->class->resuming(dev) : 0;
 
+	if (ret < 0) {
+		return ret;
+	}
 	dev->is_suspended = false;
 	soft_update_all(dev);
 	return 0;
@@ -499,7 +510,7 @@ void soft_dev_free(struct soft_dev *dev)
 	if (!dev) {
 		return;
 	}
-	(void)soft_reset(&dev->vdev); /* stops the queues; cannot fail */
+	(void)soft_reset(&dev->vdev); /* stops the queues, come what may */
 	release(dev);
 	dev->class->free(dev);
 }

@@ -55,6 +55,7 @@ static void start_on_worker(void *priv)
 				     is_half_a_start(&q->state),
 		},
 		.has_misses = q->miss.miss != NULL,
+		.keeps_iovas = q->dev->class->keeps_iovas,
 		.inflight = q->inflight.region,
 		.inflight_offset = q->inflight.offset,
 		.inflight_bytes = q->inflight.size_bytes,
@@ -177,6 +178,19 @@ void soft_update_all(struct soft_dev *dev)
 	}
 }
 
+void soft_stopping(struct soft_dev *dev, unsigned int idx, bool is_reset)
+{
+	if (dev->class->stopping) {
+		dev->class->stopping(dev, idx, is_reset);
+	}
+}
+
+int soft_stopped(struct soft_dev *dev, unsigned int idx, bool is_reset)
+{
+	return dev->class->stopped ? dev->class->stopped(dev, idx, is_reset)
+				   : 0;
+}
+
 /* ---- virtqueue ops ---- */
 
 int soft_set_vq_address(struct vdpa_device *vdev, uint16_t idx,
@@ -284,9 +298,16 @@ void soft_set_vq_discard(struct vdpa_device *vdev, uint16_t idx, bool discard)
 void soft_set_vq_ready(struct vdpa_device *vdev, uint16_t idx, bool ready)
 {
 	struct soft_vq *q = soft_vq_of(vdev, idx);
+	bool is_stopping = q->is_running && !ready;
 
+	if (is_stopping) {
+		soft_stopping(q->dev, idx, false);
+	}
 	q->is_ready = ready;
 	update_vq(q);
+	if (is_stopping) {
+		(void)soft_stopped(q->dev, idx, false); /* nobody to tell */
+	}
 }
 
 bool soft_get_vq_ready(struct vdpa_device *vdev, uint16_t idx)

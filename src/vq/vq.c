@@ -46,6 +46,12 @@ static void *carve(uintptr_t *cursor, size_t n, size_t size)
 	return (void *)p;
 }
 
+unsigned int vq_pieces_max(uint16_t num_max)
+{
+	return max_of((unsigned int)num_max, (unsigned int)VQ_LARGE_MIN) +
+	       VQ_LARGE_SPARE;
+}
+
 static void carve_pool(uintptr_t *cursor, struct vq_pool *pool)
 {
 	pool->mem = carve(cursor, (size_t)pool->n_blocks * pool->n_pieces,
@@ -66,8 +72,7 @@ static uintptr_t carve_all(struct vq *vq, uintptr_t arena)
 
 	medium->n_pieces = VQ_MEDIUM_PIECES;
 	medium->n_blocks = (uint16_t)min_of(num, (size_t)VQ_MEDIUM_BLOCKS);
-	large->n_pieces =
-		max_of(vq->num_max, (uint32_t)VQ_LARGE_MIN) + VQ_LARGE_SPARE;
+	large->n_pieces = vq_pieces_max(vq->num_max);
 	large->n_blocks = VQ_LARGE_BLOCKS;
 
 	vq->is_busy = carve(&at, num, sizeof(*vq->is_busy));

@@ -363,6 +363,8 @@ static inline uint64_t vq_piece_iova(const struct iovec *piece)
 	_Static_assert(sizeof(piece->iov_base) == sizeof(uint64_t), "it fits");
 	return (uintptr_t)piece->iov_base;
 }
+/* Most pieces that a chain of a queue of vq_new(num_max) has. */
+unsigned int vq_pieces_max(uint16_t num_max);
 /* The newest address space; borrowed until the next vq_set_snap(). */
 const struct iotlb_snap *vq_snap(const struct vq *vq);
 
