@@ -92,10 +92,13 @@ struct vdpa_gate {
  * @log: the dirty log; borrowed for the call, the device takes a reference
  * @used_gpa: where writes of the device area are marked (its first byte), for
  *            split rings; UINT64_MAX: where that memory is
+ * @call_fd: an eventfd that may be written when something was marked; -1: none.
+ *           Borrowed until the log is replaced
  */
 struct vdpa_vq_log {
 	struct mem_log *log;
 	uint64_t used_gpa;
+	int call_fd;
 };
 
 /**

@@ -447,6 +447,7 @@ int vhost_user_open(struct vhost_user *vu)
 	vu->transfer.result = -EINPROGRESS;
 	vu->out.reply_fd = -1;
 	vu->uffd = -1;
+	vu->log_fd = -1;
 	loop_timer_init(&vu->deadline, vu->loop, is_late, vu);
 	loop_timer_init(&vu->retry, vu->loop, is_time_to_connect, vu);
 	if (vu->is_client) {

@@ -203,6 +203,7 @@ struct vhost_user {
 	struct loop_timer poll;
 	struct region *log_bitmap; /* NULL: none */
 	struct mem_log *log; /* while it is marked in; NULL: not */
+	int log_fd; /* told of that; -1: nobody is */
 	struct vhost_user_channel channel;
 	struct event config;
 	struct vhost_user_misses misses;

@@ -84,7 +84,7 @@ static uint64_t used_gpa(const struct vhost_user_ring *ring)
 int vhost_user_log_ring(struct vhost_user_ring *ring)
 {
 	struct vhost_user *vu = ring->vu;
-	struct vdpa_vq_log log = { vu->log, used_gpa(ring) };
+	struct vdpa_vq_log log = { vu->log, used_gpa(ring), vu->log_fd };
 
 	if (!vu->log) {
 		return 0;
@@ -135,6 +135,7 @@ void vhost_user_log_drop(struct vhost_user *vu)
 {
 	take_log(vu);
 	vu->log_bitmap = region_unref(vu->log_bitmap);
+	vu->log_fd = close_fd(vu->log_fd);
 }
 
 /* ---- messages ---- */
@@ -186,12 +187,16 @@ int vhost_user_set_log_base(struct vhost_user *vu, struct vhost_user_msg *msg)
 	return vhost_user_log_update(vu, vu->mem, NULL);
 }
 
-/* It may be told of changes, and nobody waits for that: it is not. */
+/* Who is told that something was marked; without a descriptor nobody is. */
 int vhost_user_set_log_fd(struct vhost_user *vu, struct vhost_user_msg *msg)
 {
-	(void)vu;
+	int old = vu->log_fd, r;
+
 	if (msg->n_fds == 1 && !fd_is_eventfd(msg->fds[0])) {
 		return err(-EINVAL, "not an eventfd");
 	}
-	return 0;
+	vu->log_fd = msg->n_fds == 1 ? steal_fd(&msg->fds[0]) : -1;
+	r = give_log(vu);
+	(void)close_fd(old);
+	return r;
 }

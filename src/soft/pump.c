@@ -16,7 +16,7 @@
  *
  * One worker thread does all of it: no lock, no allocation, no other thread.
  * System calls: one signal of the call eventfd a burst, when the driver asked
- * for it. The kick eventfd is never read: it is watched
+ * for it (and one of the dirty log's, while a guest moves). The kick eventfd is never read: it is watched
  * edge-triggered, so that its counter stays for whoever takes the notifier back
  * (QEMU does).
  *
@@ -61,6 +61,9 @@ static bool publish_queue(struct soft_vq *q)
 	q->is_dirty = vq_is_stalled(q->vq);
 	if (unlikely(q->is_dirty)) {
 		ask_for_map(q);
+	}
+	if (unlikely(q->log_fd >= 0)) {
+		loop_signal(q->worker, q->log_fd);
 	}
 	return !q->is_dirty;
 }

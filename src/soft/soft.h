@@ -161,6 +161,7 @@ struct soft_vq {
 	struct loop_poller poller;
 	struct vdpa_callback call;
 	struct vdpa_callback config_call;
+	int log_fd; /* told of what is marked in the dirty log; -1: none */
 	struct vdpa_gate gate;
 	struct vdpa_miss miss;
 	uint32_t asid; /* where a miss is */

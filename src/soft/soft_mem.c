@@ -132,6 +132,7 @@ void soft_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate)
 struct log_change {
 	struct soft_vq *q;
 	const struct vq_log *log;
+	int log_fd;
 };
 
 static void set_log_on_worker(void *priv)
@@ -139,17 +140,19 @@ static void set_log_on_worker(void *priv)
 	const struct log_change *change = priv;
 
 	vq_set_log(change->q->vq, change->log);
+	change->q->log_fd = change->log_fd;
 }
 
 int soft_set_vq_log(struct vdpa_device *vdev, uint16_t idx,
 		    const struct vdpa_vq_log *log)
 {
-	struct log_change change = { .q = soft_vq_of(vdev, idx) };
+	struct log_change change = { .q = soft_vq_of(vdev, idx), .log_fd = -1 };
 	struct vq_log copy;
 
 	if (log) {
 		copy = (struct vq_log){ log->log, log->used_gpa };
 		change.log = &copy;
+		change.log_fd = log->call_fd;
 	}
 	loop_call_wait(change.q->worker, set_log_on_worker, &change);
 	return 0;

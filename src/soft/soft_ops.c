@@ -433,6 +433,7 @@ static int init_vq(struct soft_dev *dev, uint16_t idx, struct vdpa_bus *bus)
 	join_leader(q, bus);
 	q->call.trigger_fd = -1;
 	q->config_call.trigger_fd = -1;
+	q->log_fd = -1;
 	reset_vq(q);
 	pump_init(q);
 	return vq_new(dev->num_max, dev->class->slot_bytes, &q->vq);

@@ -282,6 +282,41 @@ static void test_log_fd_is_an_eventfd(void **state)
 	close(event);
 }
 
+/* As often as requests were marked, to the one that came last. */
+static void test_log_fd_is_signalled(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+	int first = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	int second = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+	char *data;
+	uint64_t n;
+
+	vfront_start(f, 0, 1, 8);
+	data = vfront_alloc(f, 4096, 4096);
+	vfront_must(f, VHOST_USER_SET_LOG_FD, NULL, 0, &first, 1);
+	assert_int_equal(set_log(fx, LOG_BYTES, 4096), 0);
+	(void)vfront_blk(f, 0, VIRTIO_BLK_T_IN, 0, data, 4096);
+	assert_int_equal(read(first, &n, 8), -1); /* not marked yet */
+	set_logging(fx, true);
+	(void)vfront_blk(f, 0, VIRTIO_BLK_T_IN, 0, data, 4096);
+	vfront_wait(fx->fw, first);
+	assert_int_equal(read(first, &n, 8), 8);
+	assert_true(take_bit(fx, vfront_gpa(f, data)));
+	vfront_must(f, VHOST_USER_SET_LOG_FD, NULL, 0, &second, 1);
+	(void)vfront_blk(f, 0, VIRTIO_BLK_T_IN, 0, data, 4096);
+	vfront_wait(fx->fw, second);
+	assert_int_equal(read(second, &n, 8), 8);
+	assert_int_equal(read(first, &n, 8), -1);
+	vfront_must(f, VHOST_USER_SET_LOG_FD, NULL, 0, NULL, 0);
+	(void)vfront_blk(f, 0, VIRTIO_BLK_T_IN, 0, data, 4096);
+	set_logging(fx, false);
+	(void)vfront_blk(f, 0, VIRTIO_BLK_T_IN, 0, data, 4096);
+	assert_int_equal(read(second, &n, 8), -1);
+	close(first);
+	close(second);
+}
+
 /* ---- device state ---- */
 
 static uint64_t state_fd(struct vfront *f, uint32_t direction, int fd)
@@ -556,6 +591,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_log_follows_the_memory_table),
 	T(test_h67_logs_that_cannot_be),
 	T(test_log_fd_is_an_eventfd),
+	T(test_log_fd_is_signalled),
 	T(test_inflight_memory_is_enough_for_larger_rings),
 	N(test_device_state_goes_through_a_pipe),
 	N(test_device_state_that_is_none),
