@@ -8,6 +8,7 @@
 #include <errno.h>
 #include <poll.h>
 #include <sys/eventfd.h>
+#include <sys/mman.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -51,6 +52,12 @@ static int set_up(void **state)
 static int set_up_iommu(void **state)
 {
 	return set_up_with(state, "vdpasim_blk", "on");
+}
+
+/* With several queues. */
+static int set_up_net(void **state)
+{
+	return set_up_with(state, "vdpasim_net", "off");
 }
 
 static int set_up_net_iommu(void **state)
@@ -211,6 +218,88 @@ static void test_in_band_without_its_needs_ends_the_connection(void **state)
 }
 
 /* ---- the channel itself ---- */
+
+/* ---- doorbells ---- */
+
+#define DOORBELL_BYTES 4096
+
+static int doorbells; /* a page for each queue */
+
+/* Queue 1 has none. */
+static int get_doorbell(struct vdpa_device *vdev, uint16_t idx,
+			struct vdpa_notification_area *ret_area)
+{
+	*ret_area = (struct vdpa_notification_area){
+		.fd = doorbells,
+		.offset = (uint64_t)idx * DOORBELL_BYTES,
+		.size_bytes = DOORBELL_BYTES,
+	};
+	return idx == 1 ? -ENXIO : 0;
+}
+
+/* Which ring's doorbell is told; that it is one is seen by what is in it. */
+static unsigned int hear_doorbell(struct fixture *fx)
+{
+	struct {
+		struct vhost_user_header hdr;
+		struct vhost_user_vring_area area;
+	} __attribute__((packed)) msg;
+	struct iovec iov = { &msg, sizeof(msg) };
+	struct fd_msg m = { .iov = &iov, .n_iov = 1 };
+	char name;
+
+	vfront_wait(fx->fw, fx->channel);
+	assert_int_equal(fd_recv(fx->channel, &m, MSG_WAITALL), sizeof(msg));
+	assert_int_equal(msg.hdr.request,
+			 VHOST_USER_BACKEND_VRING_HOST_NOTIFIER_MSG);
+	assert_int_equal(msg.hdr.size, sizeof(msg.area));
+	assert_int_equal(m.n_fds, 1);
+	assert_int_equal(msg.area.size, DOORBELL_BYTES);
+	assert_int_equal(pread(m.fds[0], &name, 1, (off_t)msg.area.offset), 1);
+	assert_int_equal(name, 'a' + (char)msg.area.u64);
+	fd_msg_close(&m);
+	return (unsigned int)msg.area.u64;
+}
+
+static void test_doorbells_are_told_when_rings_start(void **state)
+{
+	struct fixture *fx = *state;
+	struct vfront *f = fx->f;
+
+	assert_false(has_bit(vfront_get(f, VHOST_USER_GET_PROTOCOL_FEATURES),
+			     VHOST_USER_PROTOCOL_F_HOST_NOTIFIER));
+	soft_dev_of(fx->vdev)->ops.get_vq_notification = get_doorbell;
+	doorbells = memfd_create("doorbells", MFD_CLOEXEC);
+	for (unsigned int i = 0; i < 3; i++) {
+		const char name = (char)('a' + i);
+
+		assert_int_equal(pwrite(doorbells, &name, 1,
+					(off_t)(i * DOORBELL_BYTES)),
+				 1);
+	}
+	vfront_negotiate(f, 0);
+	open_channel(fx);
+	assert_int_equal(vfront_set_memory(f), 0);
+	for (unsigned int i = 0; i < 3; i++) {
+		vfront_make_queue(f, i, 8);
+		vfront_set_ring(f, i);
+		vfront_set_call(f, i);
+		vfront_set_kick(f, i);
+		assert_int_equal(
+			vfront_ack_state(f, VHOST_USER_SET_VRING_ENABLE, i, 1),
+			0);
+	}
+	assert_int_equal(hear_doorbell(fx), 0);
+	assert_int_equal(hear_doorbell(fx), 2);
+	/* again when it starts again, and only then */
+	f->q[0].base = vfront_get_base(f, 0);
+	vfront_set_ring(f, 0);
+	assert_int_equal(vfront_sync(f), 0);
+	assert_int_equal(recv(fx->channel, &(char){ 0 }, 1, MSG_DONTWAIT), -1);
+	vfront_set_kick(f, 0);
+	assert_int_equal(hear_doorbell(fx), 0);
+	close(doorbells);
+}
 
 static void test_h62_a_channel_is_a_socket(void **state)
 {
@@ -485,6 +574,9 @@ static const struct CMUnitTest tests[] = {
 	T(test_a_broken_ring_signals_its_error_fd),
 	T(test_in_band_kick_and_call),
 	T(test_in_band_without_its_needs_ends_the_connection),
+	cmocka_unit_test_setup_teardown(
+		test_doorbells_are_told_when_rings_start, set_up_net,
+		tear_down),
 	T(test_h62_a_channel_is_a_socket),
 	T(test_h64_a_channel_that_misbehaves),
 	I(test_iommu_misses_are_asked_for_and_served),
