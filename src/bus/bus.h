@@ -445,10 +445,13 @@ void vdpa_unbind_mm(struct vdpa_device *vdev);
 int vdpa_map(struct vdpa_device *vdev, uint32_t asid, uint64_t start,
 	     uint64_t last, struct region *region, uint64_t offset,
 	     uint32_t perm);
-/* Removes whole entries that overlap. Return: entries removed, or -errno */
+/* Removes whole entries that overlap. set_map() is called even if there are
+ * none, as in the kernel. Return: entries removed, or -errno */
 int vdpa_unmap(struct vdpa_device *vdev, uint32_t asid, uint64_t start,
 	       uint64_t last);
 void vdpa_batch_begin(struct vdpa_device *vdev, uint32_t asid);
+/* The end of this batch is told to the device even if nothing changes. */
+void vdpa_batch_touch(struct vdpa_device *vdev, uint32_t asid);
 /* Publishes what changed. Return: 0, or what the device said */
 int vdpa_batch_end(struct vdpa_device *vdev, uint32_t asid);
 unsigned int vdpa_n_maps(const struct vdpa_device *vdev, uint32_t asid);

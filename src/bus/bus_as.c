@@ -123,7 +123,7 @@ int vdpa_unmap(struct vdpa_device *vdev, uint32_t asid, uint64_t start,
 		dma_unmap_each(vdev, asid, start, last);
 	}
 	n = iotlb_unmap(vdev->as[asid].tlb, start, last);
-	if (n > 0) {
+	if (n >= 0) {
 		ret = set_map(vdev, asid);
 		if (ret < 0) {
 			return ret;
@@ -136,6 +136,12 @@ void vdpa_batch_begin(struct vdpa_device *vdev, uint32_t asid)
 {
 	assert(asid < vdev->nas);
 	vdev->as[asid].in_batch = true;
+}
+
+void vdpa_batch_touch(struct vdpa_device *vdev, uint32_t asid)
+{
+	assert(asid < vdev->nas);
+	vdev->as[asid].is_changed |= vdev->as[asid].in_batch;
 }
 
 int vdpa_batch_end(struct vdpa_device *vdev, uint32_t asid)

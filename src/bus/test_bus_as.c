@@ -73,7 +73,7 @@ static void test_set_map_gets_the_whole_table(void **state)
 	assert_int_equal(vdpa_unmap(vdev, 0, 100, 100), 1);
 	assert_int_equal(vdpa_n_maps(vdev, 0), 1);
 	assert_int_equal(vdpa_unmap(vdev, 0, 100, 100), 0);
-	assert_int_equal(fx->fake.n_set_maps, 4); /* nothing changed */
+	assert_int_equal(fx->fake.n_set_maps, 5); /* of nothing, too */
 	vdpa_reset_map(vdev, 0);
 	assert_int_equal(fx->fake.n_entries_seen, 0);
 	assert_int_equal(fx->fake.n_reset_maps, 1);
@@ -116,6 +116,13 @@ static void test_batch_is_one_set_map(void **state)
 	assert_int_equal(fx->fake.n_entries_seen, 4);
 	assert_int_equal(vdpa_batch_end(vdev, 0), 0); /* END alone */
 	assert_int_equal(fx->fake.n_set_maps, 1);
+	vdpa_batch_begin(vdev, 0); /* an empty one, and one that is told */
+	assert_int_equal(vdpa_batch_end(vdev, 0), 0);
+	assert_int_equal(fx->fake.n_set_maps, 1);
+	vdpa_batch_begin(vdev, 0);
+	vdpa_batch_touch(vdev, 0);
+	assert_int_equal(vdpa_batch_end(vdev, 0), 0);
+	assert_int_equal(fx->fake.n_set_maps, 2);
 	region_unref(r);
 }
 

