@@ -202,6 +202,7 @@ static int64_t do_create(struct control *c, struct cdev_call *call,
 	struct vduse_create config;
 	int r;
 
+	c->is_asked = true; /* who never asked means version 0 */
 	if (cdev_copy_from(call, &config, arg, sizeof(config)) < 0) {
 		return -EFAULT;
 	}
