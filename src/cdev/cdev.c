@@ -258,6 +258,7 @@ static void complete(struct cdev_call *call, int64_t result)
 {
 	struct cdev_file *file = call->file;
 	struct cdev_task *task = call->task;
+	bool is_late;
 
 	list_del(&call->node);
 	if (call->is_open && result >= 0) {
@@ -273,7 +274,11 @@ static void complete(struct cdev_call *call, int64_t result)
 	if (result < 0) {
 		call->put_fd = close_fd(call->put_fd);
 	}
+	is_late = call->is_late;
 	call->carrier->finish(call, result);
+	if (is_late) {
+		cdev_file_end_async_call(file);
+	}
 	(void)cdev_task_unref(task);
 	(void)cdev_file_unref(file);
 }
@@ -329,6 +334,8 @@ static void op_returned(struct cdev_call *call, int64_t result)
 		complete(call, call->early_result);
 	} else {
 		call->state = CALL_PENDING;
+		call->is_late = call->is_async;
+		call->file->n_async += call->is_async;
 		list_add_tail(&call->file->calls, &call->node);
 	}
 }

@@ -44,6 +44,10 @@ struct cdev_file {
 	void (*sink)(void *priv);
 	void *sink_priv;
 
+	/* control only: asynchronous calls */
+	unsigned int n_async; /* pending */
+	bool is_in_calls; /* between begin and end */
+
 	/* set once, before any thread may ask */
 	int async_fd; /* -1: no asynchronous calls so far */
 
@@ -84,6 +88,7 @@ struct cdev_call {
 	enum cdev_call_state state;
 	bool is_open;
 	bool is_async;
+	bool is_late; /* async, and was pending */
 	bool is_reader; /* waits for cdev_file_push() */
 	int64_t early_result;
 	void *read_buf;
@@ -117,9 +122,12 @@ void cdev_file_set_flags(struct cdev_file *file, int flags);
 void cdev_file_set_async_fd(struct cdev_file *file, int fd);
 /* None come any more: the file is not behind, and will not be. */
 void cdev_file_end_async(struct cdev_file *file);
-/* Around taking calls from that descriptor and carrying them out. */
+/* Around taking calls from that descriptor and carrying them out. Those that are
+ * pending then are still to be. */
 void cdev_file_begin_calls(struct cdev_file *file);
 void cdev_file_end_calls(struct cdev_file *file);
+/* One that was pending has ended. */
+void cdev_file_end_async_call(struct cdev_file *file);
 /* Cancels what is pending; the caller holds a reference. */
 void cdev_file_cancel_all(struct cdev_file *file);
 /* Refuses epoll_ctl(), as a driver without a poll operation does. */

@@ -96,18 +96,34 @@ bool cdev_file_is_behind(struct cdev_file *file)
 
 void cdev_file_begin_calls(struct cdev_file *file)
 {
+	file->is_in_calls = true;
 	__atomic_store_n(&file->is_taking_calls, true, __ATOMIC_SEQ_CST);
 }
 
-void cdev_file_end_calls(struct cdev_file *file)
+static void catch_up(struct cdev_file *file)
 {
 	const struct cdev_ops *ops = file->node->ops;
 
+	if (file->is_in_calls || file->n_async > 0) {
+		return;
+	}
 	__atomic_store_n(&file->is_taking_calls, false, __ATOMIC_SEQ_CST);
 	if (__atomic_exchange_n(&file->is_awaited, false, __ATOMIC_SEQ_CST) &&
 	    file->is_open && ops->caught_up) {
 		ops->caught_up(file);
 	}
+}
+
+void cdev_file_end_calls(struct cdev_file *file)
+{
+	file->is_in_calls = false;
+	catch_up(file);
+}
+
+void cdev_file_end_async_call(struct cdev_file *file)
+{
+	file->n_async--;
+	catch_up(file);
 }
 
 void cdev_file_end_async(struct cdev_file *file)

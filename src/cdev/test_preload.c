@@ -378,6 +378,33 @@ static void test_netlink_client_dies_before_answers(void **state)
 
 /* ---- writes that bypass the shim ---- */
 
+/* A worker is told so until the last of them is carried out. */
+static void test_raw_writes_that_pend_keep_the_file_behind(void **state)
+{
+	struct fixture *f = *state;
+	int sock = dial_and_open(f);
+	int channel = hello(sock, TASK, 0);
+	uint8_t bytes[72] = { 0 };
+
+	toy_set_slow_writes(f->toy);
+	say(sock, bytes, sizeof(bytes));
+	say(sock, bytes, sizeof(bytes));
+	settle(f);
+	assert_int_equal(toy_n_pending(f->toy), 2);
+	assert_true(cdev_file_is_behind(toy_file(f->toy)));
+	toy_finish(f->toy, 72);
+	settle(f);
+	assert_true(cdev_file_is_behind(toy_file(f->toy)));
+	assert_int_equal(toy_n_caught_up(f->toy), 0);
+	toy_finish(f->toy, 72);
+	settle(f);
+	assert_int_equal(toy_n_caught_up(f->toy), 1);
+	assert_false(cdev_file_is_behind(toy_file(f->toy)));
+	close(channel);
+	close(sock);
+	settle(f);
+}
+
 static void test_raw_writes_counted_with_errors(void **state)
 {
 	struct fixture *f = *state;
@@ -545,6 +572,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_netlink_answers_wait_for_the_reader),
 	T(test_netlink_answers_over_limit_cut_off),
 	T(test_netlink_client_dies_before_answers),
+	T(test_raw_writes_that_pend_keep_the_file_behind),
 	T(test_raw_writes_counted_with_errors),
 	T(test_netlink_answer_may_come_later),
 	T(test_netlink_answer_outlives_its_client),

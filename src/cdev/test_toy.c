@@ -25,6 +25,9 @@ struct toy {
 	struct cdev_node *node;
 	struct toy_counts counts;
 	bool is_open;
+	struct cdev_file *file;
+	bool has_slow_writes;
+	unsigned int n_caught_up;
 	int64_t open_result;
 	struct cdev_call *pending[TOY_PENDING_MAX];
 	unsigned int n_pending;
@@ -73,6 +76,7 @@ static int64_t toy_open(struct cdev_node *node, struct cdev_file *file,
 	}
 	toy->counts.n_opens++;
 	toy->is_open = true;
+	toy->file = file;
 	return toy->open_result == CDEV_PENDING ? toy_keep(toy, call) : 0;
 }
 
@@ -82,6 +86,7 @@ static void toy_release(struct cdev_file *file)
 
 	assert(toy->is_open);
 	assert(toy->n_pending == 0);
+	toy->file = NULL;
 	toy->words = cdev_words_free(toy->words);
 	for (unsigned int i = 0; i < TOY_INJECTS_MAX; i++) {
 		(void)close_fd(toy->injected[i] - 1);
@@ -370,7 +375,15 @@ static int64_t toy_write(struct cdev_file *file, struct cdev_call *call,
 	toy->counts.n_writes++;
 	toy->counts.n_write_bytes += (uint32_t)len;
 	toy->counts.last_task = task_number(toy, call);
+	if (toy->has_slow_writes) {
+		return toy_keep(toy, call);
+	}
 	return len < 40 ? -EINVAL : 72;
+}
+
+static void toy_caught_up(struct cdev_file *file)
+{
+	toy_of(file)->n_caught_up++;
 }
 
 /* Offset 0: -CDEV_ENOTSUPP; one page further: a memfd. */
@@ -388,7 +401,8 @@ static int64_t toy_mmap(struct cdev_file *file, struct cdev_call *call,
 
 #define TOY_OPS                                                       \
 	.open = toy_open, .release = toy_release, .ioctl = toy_ioctl, \
-	.write = toy_write, .mmap = toy_mmap, .cancel = toy_cancel
+	.write = toy_write, .mmap = toy_mmap, .cancel = toy_cancel,   \
+	.caught_up = toy_caught_up
 
 static const struct cdev_ops toy_ops = { TOY_OPS };
 static const struct cdev_ops toy_queue_ops = {
@@ -425,6 +439,21 @@ int toy_new_queue(struct cdev *cdev, const char *name, unsigned int minor,
 		  struct toy **ret)
 {
 	return toy_new_with(cdev, name, minor, &toy_queue_ops, ret);
+}
+
+void toy_set_slow_writes(struct toy *toy)
+{
+	toy->has_slow_writes = true;
+}
+
+struct cdev_file *toy_file(const struct toy *toy)
+{
+	return toy->file;
+}
+
+unsigned int toy_n_caught_up(const struct toy *toy)
+{
+	return toy->n_caught_up;
 }
 
 struct toy *toy_free(struct toy *toy)

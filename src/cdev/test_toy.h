@@ -93,5 +93,10 @@ unsigned int toy_n_pending(const struct toy *toy);
 /* What open does next: 0, -errno, or CDEV_PENDING (ended by toy_finish()). */
 void toy_set_open_result(struct toy *toy, int64_t result);
 void toy_finish(struct toy *toy, int64_t result);
+/* Writes are pending from now on, until toy_finish(). */
+void toy_set_slow_writes(struct toy *toy);
+/* The open file, or NULL; how often it was told that it has caught up. */
+struct cdev_file *toy_file(const struct toy *toy);
+unsigned int toy_n_caught_up(const struct toy *toy);
 
 #endif
