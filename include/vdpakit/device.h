@@ -42,11 +42,14 @@ struct region;
  * @priv: its argument
  * @trigger_fd: an eventfd that may be written instead of calling @callback;
  *              -1: none. Borrowed until the callback is replaced
+ * @is_trusted: who holds @trigger_fd could do to us whatever it likes (it is
+ *              root, or who we are): writing to it need not fear its tricks
  */
 struct vdpa_callback {
 	void (*callback)(void *priv);
 	void *priv;
 	int trigger_fd;
+	bool is_trusted;
 };
 
 /**

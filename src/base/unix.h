@@ -7,6 +7,7 @@
 #ifndef BASE_UNIX_H
 #define BASE_UNIX_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "base/util.h"
@@ -51,5 +52,9 @@ void unix_listen_end(struct unix_listener *listener);
  *         -ECONNREFUSED; -ENAMETOOLONG; -errno
  */
 int unix_connect(const char *path, int type);
+
+/* Could whoever connected, or listened, do to us what it likes? It is root, or
+ * who we are. */
+bool unix_peer_is_trusted(int fd);
 
 #endif

@@ -281,6 +281,7 @@ static int begin_session(struct vhost_user *vu, int fd /* taken on success */)
 	vu->fd = fd;
 	vu->since_ns = loop_now_ns(vu->loop);
 	vu->has_spoken = false;
+	vu->is_trusted = unix_peer_is_trusted(fd);
 	vu->n_sessions++;
 	vhost_user_reset(vu);
 	log_info(vu->vdev->name, "a vhost-user front end is on %s", vu->path);

@@ -185,6 +185,7 @@ struct vhost_user {
 	size_t n_out, out_done; /* bytes of it */
 	uint64_t since_ns; /* of the session */
 	bool has_spoken;
+	bool is_trusted; /* see struct vdpa_callback */
 	bool is_leaving; /* remove() waits for the front end to go */
 	struct vdpa_turn turn;
 	unsigned int due; /* of enum vhost_user_due */

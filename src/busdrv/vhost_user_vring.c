@@ -113,7 +113,10 @@ static void call_in_band(void *priv, unsigned int events)
 static int set_call(struct vhost_user_ring *ring)
 {
 	struct vhost_user *vu = ring->vu;
-	struct vdpa_callback cb = { .trigger_fd = ring->call_fd };
+	struct vdpa_callback cb = {
+		.trigger_fd = ring->call_fd,
+		.is_trusted = vu->is_trusted,
+	};
 	bool is_ours = is_in_band(vu) && ring->call_fd < 0 &&
 		       !ring->has_no_call;
 	int r = 0;

@@ -228,6 +228,7 @@ static int64_t do_set_call(struct vhost_vdpa *v, struct cdev_call *call,
 	struct vdpa_callback cb = { .trigger_fd = -1 };
 	int ret, old = v->vrings[idx].call_fd;
 
+	cb.is_trusted = cdev_call_is_trusted(call);
 	ret = take_vring_fd(call, arg, &cb.trigger_fd);
 	if (ret < 0) {
 		return ret;

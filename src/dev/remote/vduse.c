@@ -231,6 +231,7 @@ static int attach(struct vduse_dev *dev)
 		.ngroups = dev->ngroups,
 		.nas = dev->nas,
 		.may_wait = true,
+		.needs_queues_first = true,
 	};
 	(void)snprintf(dev->vdev.name, sizeof(dev->vdev.name), "%.63s",
 		       dev->name);

@@ -38,6 +38,7 @@ static void file_release(struct cdev_file *file)
 	if (dev) { /* else it was destroyed by force */
 		log_debug(dev->name, "its process has closed it");
 		dev->file = NULL;
+		dev->words = cdev_words_free(dev->words);
 	}
 }
 

@@ -20,8 +20,9 @@
  *
  * Data does not come by here: the process maps the client's memory (GET_FD)
  * and sees its rings. Kicks do: a worker watches the client's eventfd, which it
- * never reads, and adds to the process's. Calls are made on the control loop, by
- * an ioctl, as VDUSE has it.
+ * never reads, and adds to the process's. Calls are an ioctl; a process that we
+ * trust is given the client's eventfd with the first one, and needs no other
+ * (struct cdev_words).
  *
  *   vduse.c          registry, management device
  *   vduse_control.c  /dev/vduse/control
@@ -93,6 +94,7 @@ struct vduse_vq {
 	struct loop_watch *watch; /* of the client's eventfd */
 	int kick_fd; /* the process's, ours to close; -1: none */
 	bool takes_kicks; /* is_ready, as the worker knows it */
+	struct vdpa_gate gate;
 	bool is_kicked; /* while there was no kick_fd */
 };
 
@@ -115,6 +117,8 @@ struct vduse_dev {
 	struct cdev_node *cdev_node;
 	unsigned int minor;
 	struct cdev_file *file; /* the process's; NULL: not open */
+	struct cdev_words
+		*words; /* shortcuts of INJECT_IRQ; NULL: none so far */
 
 	/* as created */
 	uint64_t version; /* of the API */
@@ -211,6 +215,9 @@ int64_t vduse_vq_inject_irq(struct vduse_dev *dev, struct cdev_call *call,
 void vduse_kick_vq(struct vdpa_device *vdev, uint16_t idx);
 int vduse_set_vq_kick_fd(struct vdpa_device *vdev, uint16_t idx, int fd);
 void vduse_set_vq_ready(struct vdpa_device *vdev, uint16_t idx, bool ready);
+void vduse_set_vq_cb(struct vdpa_device *vdev, uint16_t idx,
+		     const struct vdpa_callback *cb);
+void vduse_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate);
 
 /* ---- vduse_mem.c ---- */
 

@@ -42,6 +42,7 @@ void vduse_break(struct vduse_dev *dev)
 	struct vduse_msg *msg, *tmp;
 
 	dev->is_broken = true;
+	dev->words = cdev_words_free(dev->words);
 	list_for_each_entry_safe(msg, tmp, &dev->msgs, node) {
 		msg->resp.result = VDUSE_REQ_RESULT_FAILED;
 		end_msg(msg);

@@ -48,12 +48,6 @@ static uint16_t get_vq_size(struct vdpa_device *vdev, uint16_t idx)
 	return vq->num > 0 ? (uint16_t)vq->num : vq->max_size;
 }
 
-static void set_vq_cb(struct vdpa_device *vdev, uint16_t idx,
-		      const struct vdpa_callback *cb)
-{
-	vq_of(vdev, idx)->cb = *cb;
-}
-
 static bool get_vq_ready(struct vdpa_device *vdev, uint16_t idx)
 {
 	return vq_of(vdev, idx)->is_ready;
@@ -255,7 +249,7 @@ const struct vdpa_config_ops vduse_ops = {
 	.set_vq_num = set_vq_num,
 	.kick_vq = vduse_kick_vq,
 	.set_vq_kick_fd = vduse_set_vq_kick_fd,
-	.set_vq_cb = set_vq_cb,
+	.set_vq_cb = vduse_set_vq_cb,
 	.set_vq_ready = vduse_set_vq_ready,
 	.get_vq_ready = get_vq_ready,
 	.set_vq_state = set_vq_state,
@@ -280,4 +274,5 @@ const struct vdpa_config_ops vduse_ops = {
 	.set_map = vduse_set_map,
 	.set_group_asid = set_group_asid,
 	.get_vq_map = get_vq_map,
+	.set_gate = vduse_set_gate,
 };

@@ -5,7 +5,9 @@
  * A kick of the client's goes to the process's eventfd at once when the queue
  * is ready; while there is no such eventfd it is remembered; while the queue is
  * not ready it is lost. All of that is decided by the queue's worker, which
- * watches the client's eventfd.
+ * watches the client's eventfd. The kick of a client that made changes of its
+ * address space which the process was not told of yet has to wait for that, or
+ * the process would look for memory that it cannot know.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -34,6 +36,9 @@ static void pass_kick(struct vduse_vq *vq)
 {
 	if (!vq->takes_kicks) {
 		return;
+	}
+	if (vq->gate.is_behind && vq->gate.is_behind(vq->gate.priv)) {
+		return; /* kick_vq() comes when the process was told of all */
 	}
 	if (vq->kick_fd < 0) {
 		vq->is_kicked = true;
@@ -92,6 +97,18 @@ static void set_ready_on_worker(void *priv)
 	vq->takes_kicks = vq->is_ready; /* control waits for us */
 }
 
+struct gate_change {
+	struct vduse_vq *vq;
+	struct vdpa_gate gate;
+};
+
+static void set_gate_on_worker(void *priv)
+{
+	struct gate_change *change = priv;
+
+	change->vq->gate = change->gate;
+}
+
 static void reset_on_worker(void *priv)
 {
 	struct vduse_vq *vq = priv;
@@ -107,6 +124,13 @@ static void reset_on_worker(void *priv)
 static struct vduse_vq *vq_of(struct vdpa_device *vdev, uint16_t idx)
 {
 	return &vduse_dev_of(vdev)->vqs[idx];
+}
+
+static void revoke_shortcut(const struct vduse_vq *vq)
+{
+	if (vq->dev->words) {
+		cdev_words_revoke(vq->dev->words, vq->idx);
+	}
 }
 
 void vduse_kick_vq(struct vdpa_device *vdev, uint16_t idx)
@@ -132,13 +156,38 @@ void vduse_set_vq_ready(struct vdpa_device *vdev, uint16_t idx, bool ready)
 {
 	struct vduse_vq *vq = vq_of(vdev, idx);
 
+	revoke_shortcut(vq);
 	vq->is_ready = ready;
 	vq->is_used = true;
 	loop_call_wait(vq->worker, set_ready_on_worker, vq);
 }
 
+void vduse_set_vq_cb(struct vdpa_device *vdev, uint16_t idx,
+		     const struct vdpa_callback *cb)
+{
+	struct vduse_vq *vq = vq_of(vdev, idx);
+
+	revoke_shortcut(vq);
+	vq->cb = *cb;
+}
+
+void vduse_set_gate(struct vdpa_device *vdev, const struct vdpa_gate *gate)
+{
+	struct vduse_dev *dev = vduse_dev_of(vdev);
+	struct gate_change change = { 0 };
+
+	if (gate) {
+		change.gate = *gate;
+	}
+	for (uint32_t i = 0; i < dev->nvqs; i++) {
+		change.vq = &dev->vqs[i];
+		loop_call_wait(change.vq->worker, set_gate_on_worker, &change);
+	}
+}
+
 void vduse_vq_reset(struct vduse_vq *vq)
 {
+	revoke_shortcut(vq);
 	if (vq->is_used) {
 		loop_call_wait(vq->worker, reset_on_worker, vq);
 		vq->is_used = false;
@@ -258,6 +307,19 @@ int64_t vduse_vq_setup_kickfd(struct vduse_dev *dev, struct cdev_call *call,
 	return 0;
 }
 
+/* From now on the process may signal the client by itself, if neither could harm
+ * the other that way: both can do to us what they like anyhow. */
+static void offer_shortcut(const struct vduse_vq *vq, struct cdev_call *call)
+{
+	struct vduse_dev *dev = vq->dev;
+
+	if (!vq->cb.is_trusted || !cdev_call_is_trusted(call) ||
+	    (!dev->words && cdev_words_new(&dev->words) < 0)) {
+		return;
+	}
+	cdev_words_offer(dev->words, vq->idx, vq->cb.trigger_fd, call);
+}
+
 /* An eventfd is signalled as soon as the queue is ready; a function is called
  * from DRIVER_OK on. */
 int64_t vduse_vq_inject_irq(struct vduse_dev *dev, struct cdev_call *call,
@@ -276,6 +338,7 @@ int64_t vduse_vq_inject_irq(struct vduse_dev *dev, struct cdev_call *call,
 	if (vq->is_ready && vq->cb.trigger_fd >= 0) {
 		loop_signal(vdpa_bus_control(dev->vduse->bus),
 			    vq->cb.trigger_fd);
+		offer_shortcut(vq, call);
 		return 0;
 	}
 	if (!is_driver_ok(dev)) {
