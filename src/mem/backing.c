@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -93,12 +94,24 @@ static int check_mount(FILE *mounts, int id)
 		"/dev/shm or hugetlbfs");
 }
 
+/* Files have names that begin with a slash. */
+bool backing_is_vduse(int fd)
+{
+	static const char kind[] = "anon_inode:[vduse-domain]";
+	char path[64], name[64];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+	n = readlink(path, name, sizeof(name));
+	return n == (ssize_t)strlen(kind) && memcmp(name, kind, (size_t)n) == 0;
+}
+
 int backing_check(int fd)
 {
 	FILE *mounts;
 	int id, ret;
 
-	if (fcntl(fd, F_GET_SEALS) >= 0) {
+	if (fcntl(fd, F_GET_SEALS) >= 0 || backing_is_vduse(fd)) {
 		return 0;
 	}
 	id = mount_id_of(fd);

@@ -12,6 +12,8 @@
  * but our own kernel:
  *
  *   - what can be sealed is a memfd, or a file of tmpfs or hugetlbfs: memory;
+ *   - memory of the host kernel's own that VDUSE gives out has no name but that
+ *     of its kind, which no other file can have;
  *   - of any other the mount is looked up, by the number that /proc/self/fdinfo
  *     tells, in our own list of mounts: FUSE is refused, and so is what is not
  *     in the list (a mount of another namespace may be anything).
@@ -21,6 +23,8 @@
 #ifndef MEM_BACKING_H
 #define MEM_BACKING_H
 
+#include <stdbool.h>
+
 /**
  * backing_check() - is it safe to touch pages of a file?
  * @fd: of a peer; borrowed
@@ -29,5 +33,9 @@
  * Context: never waits for the file's own file system
  */
 int backing_check(int fd);
+
+/* Is it memory of the host kernel's, of VDUSE? Pages are there as the kernel's
+ * driver uses them. */
+bool backing_is_vduse(int fd);
 
 #endif

@@ -134,6 +134,7 @@ static int map_window(struct region *region, int fd, uint64_t offset, int prot)
 	region->guard.len = (size_t)len;
 	region->guard.page_size = (size_t)page_size;
 	region->guard.prot = prot;
+	region->guard.is_sparse = backing_is_vduse(fd);
 	region->va = region->guard.base + (offset - from);
 	return 0;
 }

@@ -13,7 +13,8 @@
  * puts zero pages over the rest of it, from the page of the fault to the end
  * (what lies behind the end of a file is all gone), marks it poisoned, counts,
  * and lets the instruction run again. Replacing the rest and not a page keeps
- * a mapping at two VMAs, however the peer shrinks its file. If there is none,
+ * a mapping at two VMAs, however the peer shrinks its file. (Where pages come and
+ * go one by one, it is one page, up to a limit.) If there is no mapping,
  * the fault is somebody else's: it goes to the handler that was there before,
  * or the process dies of it as it would have without us.
  *
@@ -44,6 +45,9 @@
 #else
 #define MMAP_NR SYS_mmap
 #endif
+
+/* Each costs two VMAs, of which a process may have 65530. */
+#define HOLES_MAX 1024
 
 static struct {
 	pthread_mutex_t install_lock;
@@ -89,6 +93,7 @@ static bool guard_heal(struct sigbus_guard *guard, size_t at, int code)
 {
 	size_t from = at & ~(guard->page_size - 1);
 	size_t to = min_of(guard->zero_from, guard->len);
+	bool is_one;
 
 	if (at >= to) {
 		if (code == BUS_ADRERR) {
@@ -96,10 +101,17 @@ static bool guard_heal(struct sigbus_guard *guard, size_t at, int code)
 		}
 		to = guard->len; /* the machine lost a zero page */
 	}
+	is_one = guard->is_sparse && guard->n_holes < HOLES_MAX;
+	if (is_one) {
+		to = from + guard->page_size;
+		guard->n_holes++;
+	}
 	if (!map_zeroes(guard->base + from, to - from, guard->prot)) {
 		return false;
 	}
-	guard->zero_from = min_of(guard->zero_from, from);
+	if (!is_one) {
+		guard->zero_from = min_of(guard->zero_from, from);
+	}
 	atomic_store_explicit(&guard->is_poisoned, true, memory_order_release);
 	atomic_fetch_add_explicit(&registry.n_survived, 1,
 				  memory_order_relaxed);

@@ -19,6 +19,8 @@
  * @len: bytes, a multiple of @page_size
  * @page_size: of the file; the huge page's on hugetlbfs
  * @prot: of mmap()
+ * @is_sparse: a page that is not there says nothing of those after it
+ * @n_holes: of a sparse one: pages that were replaced. Under the registry's lock
  * @zero_from: from here to the end zero pages stand in for the file; SIZE_MAX
  *             while none do. Under the registry's lock
  * @is_poisoned: any thread, atomic
@@ -29,13 +31,15 @@ struct sigbus_guard {
 	size_t len;
 	size_t page_size;
 	int prot;
+	bool is_sparse;
+	unsigned int n_holes;
 	size_t zero_from;
 	atomic_bool is_poisoned;
 };
 
 /**
  * sigbus_guard_add() - from now on faults in a mapping are survived
- * @guard: base, len, page_size and prot set by the caller
+ * @guard: base, len, page_size, prot and is_sparse set by the caller
  *
  * Installs the handler when it is the first one of the process.
  *

@@ -15,6 +15,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "mem/sigbus.h"
 #include "mem/test_child.h"
 
 #define PAGE 4096UL
@@ -84,6 +85,44 @@ static void body_shrinks(void)
 static void test_shrunk_file_reads_as_zeroes(void **state)
 {
 	forked_run_both_ways(body_shrinks);
+}
+
+/* ---- a file whose pages come one by one ---- */
+
+static void body_sparse(void)
+{
+	int fd = new_memfd(PAGE);
+	char *base =
+		mmap(NULL, 4 * PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	struct sigbus_guard guard = {
+		.base = base,
+		.len = 4 * PAGE,
+		.page_size = PAGE,
+		.prot = PROT_READ | PROT_WRITE,
+		.is_sparse = true,
+	};
+	volatile char *va = base;
+
+	CHECK(base != MAP_FAILED);
+	CHECK(sigbus_guard_add(&guard) == 0);
+	va[2 * PAGE] = 'x';
+	CHECK(n_survived() == 1 && atomic_load(&guard.is_poisoned));
+	/* What stands around it comes when it comes. */
+	CHECK(ftruncate(fd, 4 * PAGE) == 0);
+	CHECK(pwrite(fd, "abcd", 4, 3 * PAGE) == 4);
+	CHECK(va[3 * PAGE] == 'a' && va[PAGE] == 0 && va[2 * PAGE] == 'x');
+	va[PAGE] = 'b';
+	CHECK(pread(fd, base, 1, PAGE) == 1 && va[0] == 'b');
+	CHECK(n_survived() == 1);
+	sigbus_guard_del(&guard);
+	CHECK(munmap(base, 4 * PAGE) == 0);
+	close(fd);
+}
+
+static void test_sparse_file_loses_one_page(void **state)
+{
+	(void)state;
+	forked_run_both_ways(body_sparse);
 }
 
 static void body_write_first(void)
@@ -412,6 +451,7 @@ static void test_fault_keeps_errno(void **state)
 
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_shrunk_file_reads_as_zeroes),
+	cmocka_unit_test(test_sparse_file_loses_one_page),
 	cmocka_unit_test(test_shrunk_file_takes_writes),
 	cmocka_unit_test(test_file_without_the_bytes_reads_as_zeroes),
 	cmocka_unit_test(test_other_regions_stay_well),
