@@ -51,6 +51,7 @@ struct vdpa_bus *vdpa_bus_free(struct vdpa_bus *bus)
 	assert(list_is_empty(&bus->drivers));
 	assert(list_is_empty(&bus->devices));
 	assert(list_is_empty(&bus->mgmtdevs));
+	free(bus->run_dir);
 	free(bus->workers);
 	free(bus);
 	return NULL;
@@ -59,6 +60,23 @@ struct vdpa_bus *vdpa_bus_free(struct vdpa_bus *bus)
 struct loop *vdpa_bus_control(struct vdpa_bus *bus)
 {
 	return bus->control;
+}
+
+int vdpa_bus_set_run_dir(struct vdpa_bus *bus, const char *path)
+{
+	char *copy = path ? strdup(path) : NULL;
+
+	if (path && !copy) {
+		return -ENOMEM;
+	}
+	free(bus->run_dir);
+	bus->run_dir = copy;
+	return 0;
+}
+
+const char *vdpa_bus_run_dir(const struct vdpa_bus *bus)
+{
+	return bus->run_dir;
 }
 
 struct loop *vdpa_bus_pick_worker(struct vdpa_bus *bus)

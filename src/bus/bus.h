@@ -57,6 +57,11 @@ int vdpa_bus_new(struct loop *control, struct loop *const *workers,
  * Takes NULL. Return: NULL. */
 struct vdpa_bus *vdpa_bus_free(struct vdpa_bus *bus);
 struct loop *vdpa_bus_control(struct vdpa_bus *bus);
+/* The folder for what shall outlive this process; copied. NULL: there is none,
+ * as at first. Return: 0; -ENOMEM */
+int vdpa_bus_set_run_dir(struct vdpa_bus *bus, const char *path);
+/* Borrowed until it is set again. */
+const char *vdpa_bus_run_dir(const struct vdpa_bus *bus);
 /* The worker for the next device or queue: round robin. */
 struct loop *vdpa_bus_pick_worker(struct vdpa_bus *bus);
 

@@ -14,6 +14,7 @@ struct vdpa_bus {
 	struct loop **workers;
 	unsigned int n_workers;
 	unsigned int next_worker;
+	char *run_dir;
 	struct list mgmtdevs;
 	struct list devices;
 	struct list drivers;

@@ -161,14 +161,41 @@ static void on_event(void *priv, const char *dev, const char *what)
 
 /* ---- life ---- */
 
+/* Where its sockets are; what belongs to one process does not outlive it. */
+static int find_run_dir(const struct host *host, char **ret)
+{
+	char *slash;
+
+	*ret = NULL;
+	if (is_private(host)) {
+		return 0;
+	}
+	*ret = strdup(host->options.rpc_path);
+	if (!*ret) {
+		return err(-ENOMEM, "out of memory");
+	}
+	slash = strrchr(*ret, '/');
+	if ((*ret)[0] == '/' && slash > *ret) {
+		*slash = '\0';
+	} else {
+		free(steal_ptr(*ret)); /* a path to here is no place to keep */
+	}
+	return 0;
+}
+
 static int make_instance(struct host *host)
 {
+	_cleanup_free_ char *run_dir = NULL;
 	struct vdpakit_options options = {
 		.n_workers = host->options.n_workers,
 		.loop = host->options.loop,
 	};
-	int r = vdpakit_new(&options, &host->kit);
+	int r = find_run_dir(host, &run_dir);
 
+	if (r == 0) {
+		options.run_dir = run_dir;
+		r = vdpakit_new(&options, &host->kit);
+	}
 	if (r < 0) {
 		return r;
 	}

@@ -128,6 +128,9 @@ int vdpakit_new(const struct vdpakit_options *options, struct vdpakit **ret)
 				 &kit->bus);
 	}
 	if (r == 0) {
+		r = vdpa_bus_set_run_dir(kit->bus, options->run_dir);
+	}
+	if (r == 0) {
 		r = cdev_new(kit->control, &kit->cdev);
 	}
 	if (r == 0) {

@@ -37,12 +37,14 @@ struct vdpakit;
  * @workers, @n_workers: borrowed. With @workers NULL: that many of its own,
  *                       running; 0: as many as there are CPUs, at most 4
  * @loop: back end of its own loops
+ * @run_dir: the folder for what shall outlive it; NULL: there is none
  */
 struct vdpakit_options {
 	struct loop *control;
 	struct loop *const *workers;
 	unsigned int n_workers;
 	enum loop_kind loop;
+	const char *run_dir;
 };
 
 /**
