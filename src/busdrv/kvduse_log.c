@@ -3,9 +3,9 @@
  * vduse: the inflight log, a file that outlives us.
  *
  * A page that says what device it belongs to, then one part for each queue, as
- * large as its largest ring needs in either format (vq/inflight.h). It is locked
- * while we use it, zeroed with each new session, and removed when the kernel
- * lets go of the device. What was there when we came is only believed if the
+ * large as its largest ring needs in either format (vq/inflight.h). It is
+ * locked while we use it, zeroed with each new session, and removed when the
+ * kernel lets go of the device. What was there when we came is only believed if the
  * kernel's device was there, too, and it fits; then the queues look at it as
  * they look at all that a peer could have written.
  *

@@ -7,8 +7,8 @@
  * behind it. An update fetches all of it, takes over what is the same (same
  * addresses, same bytes of the same file), and tells the device in one batch.
  * A client of vhost_vdpa has its own files there. A driver inside the kernel
- * has a file of the kernel's: its rings, each at the offset that is its address,
- * and one region of bounce buffers, in which a page is there once the driver
+ * has a file of the kernel's: its rings, each at the offset that is its
+ * address, and one region of bounce buffers, in which a page is there once the driver
  * has used it.
  *
  * Copyright (c) 2026, the vdpakit authors

@@ -7,8 +7,8 @@
  * device does not have.
  *
  * A call is an ioctl, made by whichever thread has used buffers. Until the
- * kernel has seen our answer to DRIVER_OK it may refuse it, and the driver would
- * wait for ever: such a call is tried again by the control thread.
+ * kernel has seen our answer to DRIVER_OK it may refuse it, and the driver
+ * would wait for ever: such a call is tried again by the control thread.
  *
  * Copyright (c) 2026, the vdpakit authors
  */

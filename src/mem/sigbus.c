@@ -13,8 +13,8 @@
  * puts zero pages over the rest of it, from the page of the fault to the end
  * (what lies behind the end of a file is all gone), marks it poisoned, counts,
  * and lets the instruction run again. Replacing the rest and not a page keeps
- * a mapping at two VMAs, however the peer shrinks its file. (Where pages come and
- * go one by one, it is one page, up to a limit.) If there is no mapping,
+ * a mapping at two VMAs, however the peer shrinks its file. (Where pages come
+ * and go one by one, it is one page, up to a limit.) If there is no mapping,
  * the fault is somebody else's: it goes to the handler that was there before,
  * or the process dies of it as it would have without us.
  *

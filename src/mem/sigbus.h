@@ -20,7 +20,7 @@
  * @page_size: of the file; the huge page's on hugetlbfs
  * @prot: of mmap()
  * @is_sparse: a page that is not there says nothing of those after it
- * @n_holes: of a sparse one: pages that were replaced. Under the registry's lock
+ * @n_holes: of a sparse one: pages replaced. Under the registry's lock
  * @zero_from: from here to the end zero pages stand in for the file; SIZE_MAX
  *             while none do. Under the registry's lock
  * @is_poisoned: any thread, atomic

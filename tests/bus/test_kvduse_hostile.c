@@ -326,7 +326,7 @@ static void test_a_log_of_another_device_is_not_believed(void **state)
 	}
 }
 
-/* What it says of the queue is nonsense: that queue breaks, and nothing else. */
+/* What it says of the queue is nonsense: the queue breaks, nothing else. */
 static void test_a_log_full_of_nonsense_breaks_the_queue(void **state)
 {
 	static const uint64_t formats[] = { 0, PACKED };

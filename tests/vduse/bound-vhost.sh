@@ -1,0 +1,15 @@
+#!/bin/bash
+# SPDX-License-Identifier: BSD-2-Clause
+#
+# bound/vhost.sh with the test bed's libblkio.
+#
+# Copyright (c) 2026, the vdpakit authors
+set -euo pipefail
+here=$(dirname "$(realpath "$0")")
+if ! tools=$("$here/../../scripts/testbed" path blkio_copy blkio_bench 2>&1)
+then
+	echo "SKIP: $tools" >&2
+	exit 77
+fi
+# shellcheck disable=SC2086
+exec "$here/bound.sh" vhost vhost_vdpa $tools
