@@ -4,9 +4,11 @@
 # blk.sh: block devices behind a vhost-user socket, ours and qemu-storage-
 # daemon's, under the same client; one line a figure
 #
-# Each case runs on both in turn, several times; what is quoted are medians of
-# I/O operations a second (and of the latencies), and of the ratio of two
-# neighbouring runs.  disk=null moves no data: it is what the rings and the
+# Each case runs on both in turn, many times and shortly, since what else the
+# machine and its disk do changes within seconds; either is the first of a pair
+# every other time, since the second finds the first one's blocks in the caches
+# of whoever has the disk. What is quoted are medians of I/O operations a second
+# (and of the latencies), and of the ratio of two neighbouring runs.  disk=null moves no data: it is what the rings and the
 # queues cost.  disk=file is one file, O_DIRECT, filled before; plain fio with
 # io_uring on that file is the limit.  disk=cached is the same file through the
 # page cache.  wait=poll: the client looks for what is used all the time;
@@ -15,13 +17,13 @@
 # Copyright (c) 2026, the vdpakit authors
 #
 # usage: bench/blk.sh BUILD [DISK...]     (default: null file cached)
-# BENCH_MS: of one run (1000).  BENCH_REPEAT: runs of each (5).
+# BENCH_MS: of one run (100).  BENCH_REPEAT: runs of each (31).
 set -euo pipefail
 build=$(realpath "$1")
 shift
 disks=("${@:-null file cached}")
-ms=${BENCH_MS:-1000}
-repeat=${BENCH_REPEAT:-5}
+ms=${BENCH_MS:-100}
+repeat=${BENCH_REPEAT:-31}
 file_bytes=$((256 << 20))
 
 work=$(mktemp -d "${TMPDIR:-/var/tmp}/vdpakit-blk.XXXXXX")
@@ -82,17 +84,19 @@ median()
 compare()
 {
 	local disk=$1 rw=$2 bytes=$3 depth=$4 wait=${5:-poll} i who line
+	local -a pair=(ours peer)
 	local case="disk=$disk rw=$rw bytes=$bytes depth=$depth wait=$wait"
 
 	rm -f "$work"/runs.*
 	for ((i = 0; i < repeat; i++)); do
-		for who in ours peer; do
+		for who in "${pair[@]}"; do
 			line=$("$build/bench/blk/client" "$work/$who.sock" \
 				"$rw" "$bytes" "$depth" "$ms" ${5:-})
 			get iops "$line" >>"$work/runs.$who"
 			get p50_us "$line" >>"$work/runs.$who.p50"
 			get p99_us "$line" >>"$work/runs.$who.p99"
 		done
+		pair=("${pair[1]}" "${pair[0]}")
 	done
 	for who in ours peer; do
 		echo "bench=blk who=$who $case" \
