@@ -213,15 +213,15 @@ static void set_up_soft(struct relay *relay,
 		 soft_ring_features) &
 		mask;
 	dev->config_size = (uint32_t)ops->get_config_size(lower);
-	dev->num_max =
-		min_of(ops->get_vq_num_max(lower), (uint16_t)RELAY_NUM_MAX);
+	/* Whatever the device below has: its rings are none of the client's. */
+	dev->num_max = RELAY_NUM_MAX;
 	dev->max_poll_us = options->max_poll_us;
 	dev->vq_group = group_of;
 	dev->vdev.nvqs = lower->nvqs;
 	dev->vdev.ngroups = lower->ngroups;
 	dev->vdev.nas = lower->nas;
 	dev->vdev.below = lower;
-	dev->vdev.may_wait = lower->may_wait;
+	dev->vdev.may_wait = true; /* for answers, if for nothing else */
 }
 
 static int make_arrays(struct relay *relay)

@@ -65,6 +65,7 @@
 
 #include "bus/bus.h"
 #include "mem/domain.h"
+#include "soft/soft.h"
 
 /* Largest ring, and most queues, that a relay has. */
 #define RELAY_NUM_MAX 1024
@@ -96,8 +97,8 @@ struct relay_options {
  * @options: copied
  * @ret: written on success
  *
- * Afterwards vdpa_device_register(). Where @lower may wait so does the relay,
- * and its turns are the lower one's.
+ * Afterwards vdpa_device_register(). The relay may wait (for answers, and where
+ * @lower does), in turns that are the lower one's too.
  *
  * Return: 0; -EOPNOTSUPP @lower lacks VERSION_1, kick eventfds, or a way to be
  *         told of its map; -ERANGE its queues or rings; -EINVAL; -ENOMEM;

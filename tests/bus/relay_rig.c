@@ -10,6 +10,30 @@
 
 #include "base/err.h"
 
+#define TURN_NS 1000000
+
+static void stop_control(void *priv)
+{
+	struct vworld *w = priv;
+
+	loop_stop(w->control);
+}
+
+/* Calls of the client that last run its loops meanwhile. */
+static void turn(void *priv)
+{
+	struct vworld *w = priv;
+	struct loop_timer timer;
+
+	if (w->sim) {
+		(void)sim_run(w->sim, TURN_NS, NULL, NULL);
+		return;
+	}
+	loop_timer_init(&timer, w->control, stop_control, w);
+	assert_int_equal(loop_timer_set(&timer, TURN_NS), 0);
+	assert_int_equal(loop_run(w->control), 0);
+}
+
 struct relay_rig *relay_rig_on(struct vworld *w, struct vdpa_device *lower,
 			       const struct relay_options *options)
 {
@@ -17,6 +41,7 @@ struct relay_rig *relay_rig_on(struct vworld *w, struct vdpa_device *lower,
 	int ret;
 
 	assert_non_null(rig);
+	cdev_local_set_turn(w->local, turn, w);
 	rig->w = w;
 	ret = relay_new(w->bus, lower, "r0", options, &rig->relay);
 	if (ret < 0) {

@@ -2,7 +2,7 @@
 /*
  * A RAM disk under seeded schedules: writes go on while the device is
  * suspended, resumed, saved and restored, unbound and rebound, reset, and its
- * memory is unmapped and mapped again.
+ * memory is unmapped and mapped again. Once as it is, once behind a relay.
  *
  * Every write carries a number that no other has. The disk must hold, at the
  * end, for each sector the number of the last write that was acknowledged, or
@@ -17,6 +17,7 @@
 #include <linux/virtio_config.h>
 #include <linux/virtio_ring.h>
 
+#include "relay/relay.h"
 #include "sim/sim.h"
 #include "uapi/compat.h"
 
@@ -39,6 +40,8 @@ struct run {
 	struct sim *sim;
 	struct vworld *w;
 	struct vclient *c;
+	const char *name; /* of the device */
+	struct vdpa_device *relay; /* NULL: there is none */
 	struct request *requests; /* in the client's memory */
 	uint64_t next_number;
 	uint64_t acked[SECTORS];
@@ -183,9 +186,9 @@ static void unbind_and_bind(struct run *r)
 {
 	vclient_save(r->c);
 	cdev_local_close(r->w->local, r->c->file);
-	assert_int_equal(vdpa_dev_unbind(r->w->bus, "b0"), 0);
-	assert_int_equal(vdpa_dev_bind(r->w->bus, "b0", "vhost_vdpa", NULL, 0),
-			 0);
+	assert_int_equal(vdpa_dev_unbind(r->w->bus, r->name), 0);
+	assert_int_equal(
+		vdpa_dev_bind(r->w->bus, r->name, "vhost_vdpa", NULL, 0), 0);
 	assert_int_equal(cdev_local_open(r->w->local, "vhost-vdpa-0", 2,
 					 &r->c->file),
 			 0);
@@ -285,13 +288,48 @@ static void verify(struct run *r)
 	}
 }
 
-static void run_blk(struct sim *sim)
+/* A call that waits lets everything else go on. */
+static void turn(void *priv)
 {
-	struct run r = { .sim = sim };
+	struct run *r = priv;
+
+	assert_int_equal(sim_run(r->sim, 100000, NULL, NULL), 0);
+}
+
+/* Puts a relay on the disk, whose domain holds few requests. */
+static void put_relay(struct run *r)
+{
+	const struct relay_options options = {
+		.domain_bytes = DOMAIN_BYTES_MIN,
+	};
+
+	cdev_local_set_turn(r->w->local, turn, r);
+	assert_int_equal(vdpa_dev_unbind(r->w->bus, r->name), 0);
+	assert_int_equal(relay_new(r->w->bus,
+				   vdpa_device_find(r->w->bus, r->name), "r0",
+				   &options, &r->relay),
+			 0);
+	assert_int_equal(vdpa_device_register(r->w->bus, NULL, r->relay), 0);
+	r->name = "r0";
+}
+
+static void take_relay(struct run *r)
+{
+	assert_int_equal(vdpa_dev_unbind(r->w->bus, r->name), 0);
+	vdpa_device_unregister(r->relay);
+	relay_free(r->relay);
+}
+
+static void run_disk(struct sim *sim, bool is_relayed)
+{
+	struct run r = { .sim = sim, .name = "b0" };
 
 	r.features = pick_features(sim);
 	r.w = vworld_new(sim, 1 + (unsigned int)draw(sim, 2));
 	vworld_add(r.w, "vdpasim_blk", "b0", 0, NULL, NULL);
+	if (is_relayed) {
+		put_relay(&r);
+	}
 	assert_int_equal(vclient_open(r.w, "vhost-vdpa-0", &r.c), 0);
 	start(&r);
 	for (int i = 0; i < STEPS; i++) {
@@ -299,7 +337,20 @@ static void run_blk(struct sim *sim)
 	}
 	verify(&r);
 	vclient_close(r.c);
+	if (is_relayed) {
+		take_relay(&r);
+	}
 	vworld_free(r.w);
+}
+
+static void run_blk(struct sim *sim)
+{
+	run_disk(sim, false);
+}
+
+static void run_relay(struct sim *sim)
+{
+	run_disk(sim, true);
 }
 
 static void test_no_write_is_lost_or_done_twice(void **state)
@@ -307,8 +358,14 @@ static void test_no_write_is_lost_or_done_twice(void **state)
 	sim_each_seed(run_blk);
 }
 
+static void test_no_write_is_lost_or_done_twice_by_a_relay(void **state)
+{
+	sim_each_seed(run_relay);
+}
+
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_no_write_is_lost_or_done_twice),
+	cmocka_unit_test(test_no_write_is_lost_or_done_twice_by_a_relay),
 };
 
 TEST_MAIN("sim_blk")
