@@ -24,6 +24,7 @@
 #include "base/log.h"
 #include "base/parse.h"
 #include "dev/remote/vduse_internal.h"
+#include "relay/relay.h"
 
 struct vduse_dev *vduse_find(struct vduse *vduse, const char *name)
 {
@@ -191,40 +192,135 @@ static int check_set_up(const struct vduse_dev *dev)
 	return 0;
 }
 
-static int set_timeout(uint32_t *ret_timeout_s, const char *value)
+/* What `dev add` and `dev set` say. */
+struct params {
+	uint32_t timeout_s;
+	bool is_bounced;
+	struct relay_options relay;
+};
+
+static int set_timeout(struct params *p, const char *value)
 {
 	uint64_t seconds;
 	int r = parse_u64("timeout", value, VDUSE_TIMEOUT_S_MAX, &seconds);
 
 	if (r == 0) {
-		*ret_timeout_s = (uint32_t)seconds;
+		p->timeout_s = (uint32_t)seconds;
 	}
 	return r;
 }
 
-static int apply_params(struct vduse_dev *dev,
-			const struct vdpa_dev_config *config)
+static int set_bounce(struct params *p, const char *value)
+{
+	return parse_bool("bounce", value, &p->is_bounced);
+}
+
+static int set_bounce_size(struct params *p, const char *value)
+{
+	uint64_t bytes;
+	int r = parse_size("bounce_size", value, &bytes);
+
+	if (r < 0) {
+		return r;
+	}
+	if (bytes < DOMAIN_BYTES_MIN || bytes > DOMAIN_BYTES_MAX ||
+	    bytes % DOMAIN_PAGE != 0) {
+		return err(-ERANGE,
+			   "bounce_size: %s is not a multiple of 4K from 1M to "
+			   "1G",
+			   value);
+	}
+	p->relay.domain_bytes = bytes;
+	return 0;
+}
+
+static int set_poll_us(struct params *p, const char *value)
+{
+	uint64_t us;
+	int r = parse_u64("poll_us", value, SOFT_POLL_US_MAX, &us);
+
+	if (r == 0) {
+		p->relay.max_poll_us = (uint32_t)us;
+	}
+	return r;
+}
+
+/* Those that may be changed later stand first. */
+static const struct vdpa_key vduse_keys[] = {
+	{ "timeout", "SECONDS",
+	  "how long its process may take to reply, 0: for ever (default 30)" },
+	{ "bounce", "on|off",
+	  "copy data, so that the process sees nothing else of the client's "
+	  "memory (default off)" },
+	{ "bounce_size", "SIZE", "memory for that, 1M to 1G (default 64M)" },
+	SOFT_KEY_POLL_US,
+};
+
+static int (*const vduse_setters[])(struct params *p, const char *value) = {
+	set_timeout,
+	set_bounce,
+	set_bounce_size,
+	set_poll_us,
+};
+_Static_assert(ARRAY_SIZE(vduse_setters) == ARRAY_SIZE(vduse_keys),
+	       "one setter a key");
+#define N_SET_KEYS 1
+
+static int parse_params(struct params *p, const struct vdpa_dev_config *config)
 {
 	int r = 0;
 
 	for (unsigned int i = 0; r == 0 && i < config->n_params; i++) {
 		const struct vdpa_param *param = &config->params[i];
+		size_t k = 0;
 
-		if (strcmp(param->key, "timeout") == 0) {
-			r = set_timeout(&dev->timeout_s, param->value);
+		while (strcmp(param->key, vduse_keys[k].name) != 0) {
+			k++; /* it is one of them: the bus has looked */
 		}
+		r = vduse_setters[k](p, param->value);
 	}
 	return r;
 }
 
-static int attach(struct vduse_dev *dev)
+/* The process's device, whether a relay stands on it or not. */
+static struct vduse_dev *dev_of(struct vdpa_device *vdev)
+{
+	return vduse_dev_of(vdev->below ? vdev->below : vdev);
+}
+
+/* Puts on the bus what clients see of it. */
+static int enter_bus(struct vduse_dev *dev, const struct params *p)
 {
 	struct vduse *vduse = dev->vduse;
+	int r;
+
+	dev->waiter = &dev->vdev;
+	if (!p->is_bounced) {
+		return vdpa_device_register(vduse->bus, &vduse->mgmtdev,
+					    &dev->vdev);
+	}
+	r = relay_new(vduse->bus, &dev->vdev, dev->vdev.name, &p->relay,
+		      &dev->relay);
+	if (r < 0) {
+		return r;
+	}
+	dev->waiter = dev->relay;
+	r = vdpa_device_register(vduse->bus, &vduse->mgmtdev, dev->relay);
+	if (r < 0) {
+		relay_free(dev->relay);
+		dev->relay = NULL;
+	}
+	return r;
+}
+
+static int attach(struct vduse_dev *dev, const struct params *p)
+{
 	int r = vduse_mem_init(dev);
 
 	if (r < 0) {
 		return r;
 	}
+	dev->timeout_s = p->timeout_s;
 	dev->vdev = (struct vdpa_device){
 		.ops = &vduse_ops,
 		.nvqs = dev->nvqs,
@@ -235,9 +331,8 @@ static int attach(struct vduse_dev *dev)
 	};
 	(void)snprintf(dev->vdev.name, sizeof(dev->vdev.name), "%.63s",
 		       dev->name);
-	dev->waiter = &dev->vdev;
 	dev->is_attached = true;
-	r = vdpa_device_register(vduse->bus, &vduse->mgmtdev, &dev->vdev);
+	r = enter_bus(dev, p);
 	if (r < 0) {
 		dev->is_attached = false;
 		dev->waiter = NULL;
@@ -250,6 +345,7 @@ static int vduse_dev_add(struct vdpa_mgmtdev *mgmtdev, const char *name,
 {
 	struct vduse *vduse = container_of(mgmtdev, struct vduse, mgmtdev);
 	struct vduse_dev *dev = vduse_find(vduse, name);
+	struct params p = { 0 };
 	int r;
 
 	if (!dev) {
@@ -259,20 +355,27 @@ static int vduse_dev_add(struct vdpa_mgmtdev *mgmtdev, const char *name,
 	if (dev->is_attached) {
 		return err(-EEXIST, "%s is on the bus already", name);
 	}
+	p.timeout_s = dev->timeout_s;
 	r = check_set_up(dev);
 	if (r == 0) {
-		r = apply_params(dev, config);
+		r = parse_params(&p, config);
 	}
-	return r < 0 ? r : attach(dev);
+	if (r == 0 && !p.is_bounced &&
+	    (p.relay.domain_bytes > 0 || p.relay.max_poll_us > 0)) {
+		r = err(-EINVAL, "bounce_size and poll_us need bounce=on");
+	}
+	return r < 0 ? r : attach(dev, &p);
 }
 
 static void vduse_dev_del(struct vdpa_mgmtdev *mgmtdev,
 			  struct vdpa_device *vdev)
 {
-	struct vduse_dev *dev = vduse_dev_of(vdev);
+	struct vduse_dev *dev = dev_of(vdev);
 
 	(void)mgmtdev;
 	vdpa_device_unregister(vdev);
+	relay_free(dev->relay);
+	dev->relay = NULL;
 	vduse_mem_clear(dev);
 	dev->is_attached = false;
 	dev->waiter = NULL;
@@ -281,20 +384,23 @@ static void vduse_dev_del(struct vdpa_mgmtdev *mgmtdev,
 static int vduse_dev_set(struct vdpa_mgmtdev *mgmtdev, struct vdpa_device *vdev,
 			 const struct vdpa_dev_config *config)
 {
+	struct vduse_dev *dev = dev_of(vdev);
+	struct params p = { .timeout_s = dev->timeout_s };
+	int r;
+
 	(void)mgmtdev;
 	if (config->n_params == 0) {
 		return err(-EOPNOTSUPP,
 			   "Operation not supported by the device.");
 	}
-	return apply_params(vduse_dev_of(vdev), config);
+	r = parse_params(&p, config);
+	if (r == 0) {
+		dev->timeout_s = p.timeout_s;
+	}
+	return r;
 }
 
 /* ---- the management device ---- */
-
-static const struct vdpa_key vduse_keys[] = {
-	{ "timeout", "SECONDS",
-	  "how long its process may take to reply, 0: for ever (default 30)" },
-};
 
 static const struct vdpa_mgmtdev_ops vduse_mgmtdev_ops = {
 	.dev_add = vduse_dev_add,
@@ -323,7 +429,7 @@ int vduse_register(struct vdpa_bus *bus, struct cdev *cdev,
 		.keys = vduse_keys,
 		.n_keys = ARRAY_SIZE(vduse_keys),
 		.set_keys = vduse_keys,
-		.n_set_keys = ARRAY_SIZE(vduse_keys),
+		.n_set_keys = N_SET_KEYS,
 	};
 	r = cdev_node_new(cdev, "vduse", "vduse/control", 0, &vduse_control_ops,
 			  vduse, &vduse->control);

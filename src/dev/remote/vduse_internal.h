@@ -18,6 +18,9 @@
  * reply's write() wakes it, or the time is up (vduse_msg.c). Meanwhile the
  * process's ioctls run on the control loop as ever: there is no lock.
  *
+ * With the key `bounce` the process does not get the client's memory: a relay
+ * (relay/relay.h) is on the bus in the device's stead, and calls its ops.
+ *
  * Data does not come by here: the process maps the client's memory (GET_FD)
  * and sees its rings. Kicks do: a worker watches the client's eventfd, which it
  * never reads, and adds to the process's. Calls are an ioctl; a process that we
@@ -142,6 +145,7 @@ struct vduse_dev {
 
 	/* on the bus */
 	struct vdpa_device vdev;
+	struct vdpa_device *relay; /* NULL: the client's memory is shown */
 	struct vdpa_device *waiter; /* in whose turns messages are waited for */
 	bool is_attached;
 	struct iotlb_snap **maps; /* nas of them; NULL: never attached */
