@@ -185,6 +185,9 @@ static void send_reply(struct pcall *pc, int64_t result)
 	if (cdev_file_is_always_ready(pc->call.file)) {
 		reply.file_flags |= PRELOAD_FILE_NO_EPOLL;
 	}
+	if (pc->call.file->async_fd >= 0) {
+		reply.file_flags |= PRELOAD_FILE_RAW_WRITES;
+	}
 	if (pc->ptask->wants_files) {
 		reply.file_flags |= PRELOAD_FILE_WANTS_FILES;
 	}

@@ -13,7 +13,6 @@
  *
  * Copyright (c) 2026, the vdpakit authors
  */
-#include <dirent.h>
 #include <fcntl.h>
 #include <linux/vhost_types.h>
 #include <stdio.h>
@@ -22,9 +21,6 @@
 #include <sys/sysmacros.h>
 
 #include "shim/shim.h"
-
-#define CHUNK	 2048
-#define LINE_MAX 128 /* all but the path */
 
 #define MESSAGE_MIN \
 	(offsetof(struct vhost_msg, iotlb) + sizeof(struct vhost_iotlb_msg))
@@ -47,6 +43,7 @@ struct file_id {
 struct files {
 	struct range range;
 	struct file_id ids[PRELOAD_FILES_MAX];
+	int fds[PRELOAD_FILES_MAX]; /* -1: not found */
 	unsigned int n;
 };
 
@@ -67,8 +64,9 @@ static bool parse_update(const struct iovec *message, struct range *ret)
 
 /* ---- which files are mapped there ---- */
 
-static void take_line(struct files *files, const char *line)
+static void take_line(void *priv, const char *line)
 {
+	struct files *files = priv;
 	unsigned long long start, end, ino;
 	unsigned int dev_major, dev_minor;
 	struct file_id id;
@@ -93,31 +91,6 @@ static void take_line(struct files *files, const char *line)
 	}
 }
 
-static void read_maps(struct files *files)
-{
-	long fd = SYS(SYS_openat, AT_FDCWD, "/proc/self/maps",
-		      O_RDONLY | O_CLOEXEC, 0);
-	char chunk[CHUNK], line[LINE_MAX];
-	size_t len = 0;
-	long n;
-
-	if (fd < 0) {
-		return;
-	}
-	while ((n = SYS(SYS_read, fd, chunk, sizeof(chunk))) > 0) {
-		for (long i = 0; i < n; i++) {
-			if (chunk[i] == '\n') {
-				line[len] = '\0';
-				take_line(files, line);
-				len = 0;
-			} else if (len < sizeof(line) - 1) {
-				line[len++] = chunk[i];
-			}
-		}
-	}
-	(void)SYS(SYS_close, fd);
-}
-
 /* ---- which descriptors they are ---- */
 
 static bool is_file(int fd, const struct file_id *id)
@@ -129,8 +102,11 @@ static bool is_file(int fd, const struct file_id *id)
 }
 
 /* One that can be written is better. */
-static void look_at(int fd, const struct files *files, int *fds)
+static void look_at(void *priv, int fd)
 {
+	struct files *files = priv;
+	int *fds = files->fds;
+
 	for (unsigned int i = 0; i < files->n; i++) {
 		long flags;
 
@@ -144,61 +120,23 @@ static void look_at(int fd, const struct files *files, int *fds)
 	}
 }
 
-static int number_of(const char *name)
-{
-	int fd = 0;
-
-	for (; *name >= '0' && *name <= '9'; name++) {
-		fd = fd * 10 + (*name - '0');
-	}
-	return *name ? -1 : fd;
-}
-
-static void search_fds(const struct files *files, int *fds)
-{
-	long dir = SYS(SYS_openat, AT_FDCWD, "/proc/self/fd",
-		       O_RDONLY | O_DIRECTORY | O_CLOEXEC, 0);
-	union {
-		struct dirent64 align;
-		char bytes[CHUNK];
-	} chunk;
-	long n;
-
-	if (dir < 0) {
-		return;
-	}
-	while ((n = SYS(SYS_getdents64, dir, &chunk, sizeof(chunk))) > 0) {
-		for (long i = 0; i < n;) {
-			const struct dirent64 *d =
-				(const void *)(chunk.bytes + i);
-
-			if (number_of(d->d_name) >= 0) {
-				look_at(number_of(d->d_name), files, fds);
-			}
-			i += d->d_reclen;
-		}
-	}
-	(void)SYS(SYS_close, dir);
-}
-
 unsigned int shim_find_files(const struct iovec *message, int *ret_fds)
 {
 	struct files files = { .n = 0 };
-	int fds[PRELOAD_FILES_MAX];
 	unsigned int n = 0;
 
 	if (!parse_update(message, &files.range)) {
 		return 0;
 	}
-	read_maps(&files);
+	shim_each_line("/proc/self/maps", take_line, &files);
 	if (files.n == 0) {
 		return 0;
 	}
-	memset(fds, -1, sizeof(fds));
-	search_fds(&files, fds);
+	memset(files.fds, -1, sizeof(files.fds));
+	shim_each_number("/proc/self/fd", look_at, &files);
 	for (unsigned int i = 0; i < files.n; i++) {
-		if (fds[i] >= 0) {
-			ret_fds[n++] = fds[i];
+		if (files.fds[i] >= 0) {
+			ret_fds[n++] = files.fds[i];
 		}
 	}
 	return n;

@@ -418,7 +418,7 @@ _public_ int ioctl(int fd, unsigned long request, ...)
 
 /* write() and read() */
 
-static ssize_t write_ours(int fd, const struct iovec *iov, int n)
+ssize_t shim_write(int fd, const struct iovec *iov, int n)
 {
 	struct shim_call call = {
 		.fd = fd,
@@ -431,7 +431,7 @@ static ssize_t write_ours(int fd, const struct iovec *iov, int n)
 	if (shim_wants_files() && n > 0) {
 		call.n_files = shim_find_files(&iov[0], call.files);
 	}
-	return shim_return(shim_call(&call));
+	return shim_call(&call);
 }
 
 _public_ ssize_t write(int fd, const void *buf, size_t len)
@@ -442,7 +442,7 @@ _public_ ssize_t write(int fd, const void *buf, size_t len)
 			min_of(len, (size_t)PRELOAD_DATA_MAX),
 		};
 
-		return write_ours(fd, &iov, 1);
+		return shim_return(shim_write(fd, &iov, 1));
 	}
 	return REAL(write)(fd, buf, len);
 }
@@ -467,7 +467,7 @@ _public_ ssize_t writev(int fd, const struct iovec *iov, int n)
 		copy[i].iov_len = min_of(copy[i].iov_len, room);
 		room -= copy[i].iov_len;
 	}
-	return write_ours(fd, copy, n_copy);
+	return shim_return(shim_write(fd, copy, n_copy));
 }
 
 /* What there is to read is in the socket; a piece is not read in parts. */

@@ -7,6 +7,7 @@
 #ifndef SHIM_REAL_H
 #define SHIM_REAL_H
 
+#include <signal.h>
 #include <stdio.h>
 #include <sys/epoll.h>
 #include <sys/mman.h>
@@ -50,6 +51,7 @@
 	F(open64, int, (const char *, int, ...))                              \
 	F(openat, int, (int, const char *, int, ...))                         \
 	F(openat64, int, (int, const char *, int, ...))                       \
+	F(pthread_sigmask, int, (int, const sigset_t *, sigset_t *))          \
 	F(read, ssize_t, (int, void *, size_t))                               \
 	F(readv, ssize_t, (int, const struct iovec *, int))                   \
 	F(recv, ssize_t, (int, void *, size_t, int))                          \
@@ -62,6 +64,7 @@
 	  (int, const void *, size_t, int, const struct sockaddr *,           \
 	   socklen_t))                                                        \
 	F(setsockopt, int, (int, int, int, const void *, socklen_t))          \
+	F(sigprocmask, int, (int, const sigset_t *, sigset_t *))              \
 	F(socket, int, (int, int, int))                                       \
 	F(stat, int, (const char *, struct stat *))                           \
 	F(stat64, int, (const char *, struct stat64 *))                       \

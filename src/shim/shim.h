@@ -16,6 +16,8 @@
  *   shortcut.c  ioctls that need no daemon
  *   file.c      open, close, dup, ioctl, write, mmap, ...
  *   backing.c   which descriptors are behind the program's memory?
+ *   proc.c      reading /proc
+ *   trap.c      writes that are no calls of libc's
  *   path.c      stat, access, /proc/devices
  *   netlink.c   generic netlink sockets that ask for the vdpa family
  *
@@ -132,6 +134,16 @@ int shim_next_channel(int fd);
 /* To a high number, if there is room. Return: the descriptor. */
 int shim_move_up(int fd);
 
+/* trap.c */
+
+/* The program makes such: from now on they come to us, if that can be. */
+void shim_trap_raw_writes(void);
+
+/* file.c */
+
+/* write() to a file of ours. Return: bytes; -errno */
+ssize_t shim_write(int fd, const struct iovec *iov, int n);
+
 /* shortcut.c */
 
 /* Does the ioctl without asking the daemon. Return: false: ask it. */
@@ -183,6 +195,15 @@ int64_t shim_ask(int conn, const void *message, size_t len, void *answer,
 		 size_t max, uint32_t *ret_file_flags);
 /* Or at its end. */
 void shim_await_readable(int fd);
+
+/* proc.c */
+
+/* Each line of a file; nothing if it cannot be opened. */
+void shim_each_line(const char *path, void (*fn)(void *priv, const char *line),
+		    void *priv);
+/* Each entry of a directory that is a number. */
+void shim_each_number(const char *path, void (*fn)(void *priv, int number),
+		      void *priv);
 
 /* backing.c */
 

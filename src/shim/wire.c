@@ -209,6 +209,9 @@ static int64_t finish_call(struct shim_call *call, const uint8_t *buf,
 	    !(reply.file_flags & PRELOAD_FILE_NO_EPOLL)) {
 		shim_mark_set(call->fd, MARK_QUEUE);
 	}
+	if (reply.file_flags & PRELOAD_FILE_RAW_WRITES) {
+		shim_trap_raw_writes();
+	}
 	if (call->op == PRELOAD_IOCTL) {
 		shim_set_wants_files(reply.file_flags &
 				     PRELOAD_FILE_WANTS_FILES);

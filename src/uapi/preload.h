@@ -142,6 +142,8 @@ enum preload_file_flags {
 	PRELOAD_FILE_WANTS_FILES = 2,
 	/* A shortcut comes with it, see there. */
 	PRELOAD_FILE_SHORTCUT = 4,
+	/* Messages came that bypassed the library: it may stop that. */
+	PRELOAD_FILE_RAW_WRITES = 8,
 };
 
 /*

@@ -89,7 +89,8 @@ void join_child(pid_t pid);
 	F(hang)              \
 	F(execed)            \
 	F(passed)            \
-	F(daemon_dies)
+	F(daemon_dies)       \
+	F(raw_own)
 
 #define CLIENT_DECLARE(name)	  void case_##name(void);
 #define CLIENT_DECLARE_ARGS(name) void case_##name(char **argv);

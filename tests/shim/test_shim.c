@@ -189,6 +189,20 @@ static void run_shell(struct fixture *f, const char *script)
 	}
 CLIENT_CASES(CLIENT_TEST)
 
+/* Only what came before the shim knew of it bypassed it. */
+static void test_client_raw_own(void **state)
+{
+	struct fixture *f = *state;
+
+#if defined(__x86_64__) || defined(__aarch64__)
+	run_case(f, "raw_own");
+	assert_int_equal(await_idle(f).stats.n_raw_writes, 1);
+#else
+	(void)f;
+	TEST_SKIP("no such system calls are known for this machine");
+#endif
+}
+
 /* ---- deaths ---- */
 
 static void test_client_killed_is_released(void **state)
@@ -392,7 +406,8 @@ static void test_vdpa_tool(void **state)
 
 static const struct CMUnitTest tests[] = {
 #define CLIENT_ENTRY(name) T(test_client_##name),
-	CLIENT_CASES(CLIENT_ENTRY) T(test_client_killed_is_released),
+	CLIENT_CASES(CLIENT_ENTRY) T(test_client_raw_own),
+	T(test_client_killed_is_released),
 	T(test_daemon_killed_gives_eio),
 	T(test_without_daemon_nothing_changes),
 	T(test_coreutils),
