@@ -348,6 +348,11 @@ int relay_new(struct vdpa_bus *bus, struct vdpa_device *lower, const char *name,
 	return 0;
 }
 
+struct loop *relay_worker(struct vdpa_device *vdev)
+{
+	return relay_of(soft_dev_of(vdev))->worker;
+}
+
 void relay_free(struct vdpa_device *vdev)
 {
 	if (vdev) {

@@ -106,6 +106,9 @@ struct relay_options {
  */
 int relay_new(struct vdpa_bus *bus, struct vdpa_device *lower, const char *name,
 	      const struct relay_options *options, struct vdpa_device **ret);
+/* Who owns its queues: a device below that has work for a worker saves a way
+ * between threads by using the same. */
+struct loop *relay_worker(struct vdpa_device *vdev);
 /* Off the bus. The device below is left as it is after a reset. Takes NULL. */
 void relay_free(struct vdpa_device *vdev);
 

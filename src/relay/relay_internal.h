@@ -88,8 +88,6 @@ struct relay {
 	bool is_mapped; /* the device below has the domain */
 	bool is_started; /* it has rings */
 	bool must_reset; /* a reset failed */
-	void *state; /* of the device below, from suspend to resume */
-	size_t state_bytes;
 
 	/* owner worker only */
 	struct vq_sg *sg; /* scratch of one chain: n_sg_max of them */

@@ -366,12 +366,23 @@ static int run(struct relay *relay)
 	return ret;
 }
 
+/* The client may change its mind until DRIVER_OK. */
+static bool has_other_features(const struct relay *relay)
+{
+	return ((relay->lower_features ^ soft_features(&relay->soft)) &
+		RELAY_CLASS_FEATURES) != 0;
+}
+
 /* Up to DRIVER_OK. What fails leaves the device below reset. */
 static int run_lower(struct relay *relay)
 {
 	int ret = 0;
 
-	if (relay->lower_status < FEATURES_CHOSEN) {
+	if (relay->lower_status >= FEATURES_CHOSEN &&
+	    has_other_features(relay)) {
+		ret = reset_lower(relay);
+	}
+	if (ret == 0 && relay->lower_status < FEATURES_CHOSEN) {
 		ret = choose_features(relay);
 	}
 	if (ret == 0) {

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
  * From DRIVER_OK on the data path allocates nothing and takes no lock: traffic
- * on both simulators, in every ring format and kind of memory, while every
+ * on both simulators, and on one behind a relay, in every ring format and kind of
+ * memory, while every
  * allocation and lock of our own code is counted.
  *
  * The program is linked with --wrap for what allocates (tests/lib/oom.c) and
@@ -20,6 +21,7 @@
 #include "lib/oom.h"
 #include "lib/test.h"
 #include "lib/vclient.h"
+#include "relay/relay.h"
 
 #define N_ROUNDS    50
 #define BURST	    16
@@ -99,6 +101,7 @@ struct path {
 	const char *mgmtdev;
 	uint64_t features;
 	enum memory memory;
+	bool is_relayed;
 };
 
 static void use_own_memory(struct vclient *c, const char *name)
@@ -200,16 +203,41 @@ static void run_blk(struct vclient *c)
 	assert_nothing_counted();
 }
 
+/* Puts a relay on d0, in the same node. */
+static struct vdpa_device *put_relay(struct vworld *w)
+{
+	static const struct relay_options options;
+	struct vdpa_device *relay;
+
+	assert_int_equal(vdpa_dev_unbind(w->bus, "d0"), 0);
+	assert_int_equal(relay_new(w->bus, vdpa_device_find(w->bus, "d0"), "r0",
+				   &options, &relay),
+			 0);
+	assert_int_equal(vdpa_device_register(w->bus, NULL, relay), 0);
+	return relay;
+}
+
+static void take_relay(struct vworld *w, struct vdpa_device *relay)
+{
+	assert_int_equal(vdpa_dev_unbind(w->bus, "r0"), 0);
+	vdpa_device_unregister(relay);
+	relay_free(relay);
+}
+
 static void run_path(const struct path *path)
 {
 	struct vworld *w = vworld_new(NULL, 1);
 	bool is_net = strcmp(path->mgmtdev, "vdpasim_net") == 0;
+	struct vdpa_device *relay = NULL;
 	struct vclient *c;
 
 	vworld_add(w, path->mgmtdev, "d0", 0, NULL, NULL);
+	if (path->is_relayed) {
+		relay = put_relay(w);
+	}
 	assert_int_equal(vclient_open(w, "vhost-vdpa-0", &c), 0);
 	if (path->memory == MEMORY_OWN) {
-		use_own_memory(c, "d0");
+		use_own_memory(c, relay ? "r0" : "d0");
 	}
 	vclient_start(c, path->features, is_net ? 2 : 1, 64);
 	if (is_net) {
@@ -218,6 +246,9 @@ static void run_path(const struct path *path)
 		run_blk(c);
 	}
 	vclient_close(c);
+	if (relay) {
+		take_relay(w, relay);
+	}
 	vworld_free(w);
 }
 
@@ -227,7 +258,8 @@ static void run_path(const struct path *path)
 #define IN_ORDER  BIT_ULL(VIRTIO_F_IN_ORDER)
 #define MERGEABLE BIT_ULL(VIRTIO_NET_F_MRG_RXBUF)
 
-static void run_features(const char *mgmtdev, uint64_t class_feature)
+static void run_features(const char *mgmtdev, uint64_t class_feature,
+			 bool is_relayed)
 {
 	static const uint64_t rings[] = {
 		0, EVENT_IDX, INDIRECT, IN_ORDER, EVENT_IDX | INDIRECT,
@@ -239,6 +271,7 @@ static void run_features(const char *mgmtdev, uint64_t class_feature)
 			.features = rings[i / 4] | (i & 1 ? PACKED : 0) |
 				    class_feature,
 			.memory = i & 2 ? MEMORY_OWN : MEMORY_MAPPED,
+			.is_relayed = is_relayed,
 		};
 
 		run_path(&path);
@@ -248,19 +281,25 @@ static void run_features(const char *mgmtdev, uint64_t class_feature)
 static void test_net_allocates_and_locks_nothing(void **state)
 {
 	(void)state;
-	run_features("vdpasim_net", 0);
+	run_features("vdpasim_net", 0, false);
 }
 
 static void test_net_mergeable_allocates_and_locks_nothing(void **state)
 {
 	(void)state;
-	run_features("vdpasim_net", MERGEABLE);
+	run_features("vdpasim_net", MERGEABLE, false);
 }
 
 static void test_blk_allocates_and_locks_nothing(void **state)
 {
 	(void)state;
-	run_features("vdpasim_blk", 0);
+	run_features("vdpasim_blk", 0, false);
+}
+
+static void test_relay_allocates_and_locks_nothing(void **state)
+{
+	(void)state;
+	run_features("vdpasim_blk", 0, true);
 }
 
 static void put_result(void *priv, int result)
@@ -291,6 +330,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_net_allocates_and_locks_nothing),
 	cmocka_unit_test(test_net_mergeable_allocates_and_locks_nothing),
 	cmocka_unit_test(test_blk_allocates_and_locks_nothing),
+	cmocka_unit_test(test_relay_allocates_and_locks_nothing),
 	cmocka_unit_test(test_counters_see_what_they_are_for),
 };
 

@@ -27,6 +27,7 @@ struct fixture {
 	struct region *region;
 	char *mem;
 	int kick_fd;
+	uint64_t features, late_features; /* of do_start() */
 	/* what a turn is to do, and has done */
 	struct vdpa_turn turn;
 	int (*what)(struct fixture *fx);
@@ -129,7 +130,8 @@ static int do_suspend(struct fixture *fx)
 static int do_start(struct fixture *fx)
 {
 	const uint64_t features = BIT_ULL(VIRTIO_F_VERSION_1) |
-				  BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
+				  BIT_ULL(VIRTIO_F_ACCESS_PLATFORM) |
+				  fx->features;
 	struct vq_layout at;
 	int ret;
 
@@ -143,6 +145,9 @@ static int do_start(struct fixture *fx)
 	assert_int_equal(vdpa_set_status(fx->relay, 3), 0);
 	assert_int_equal(vdpa_set_driver_features(fx->relay, features), 0);
 	assert_int_equal(vdpa_set_status(fx->relay, 0xb), 0);
+	assert_int_equal(vdpa_set_driver_features(fx->relay,
+						  features | fx->late_features),
+			 0);
 	assert_int_equal(vdpa_set_vq_num(fx->relay, 0, NUM), 0);
 	assert_int_equal(vdpa_set_vq_address(fx->relay, 0, at.desc_area,
 					     at.driver_area, at.device_area),
@@ -196,6 +201,17 @@ static void test_relay_waits_in_turns_for_status_and_reset(void **state)
 	assert_int_equal(fx->result, 0);
 	assert_int_equal(vdpa_get_status(fx->relay), 0);
 	start(fx);
+	begin(fx, do_reset);
+}
+
+static void test_relay_features_that_change_before_driver_ok(void **state)
+{
+	struct fixture *fx = *state;
+
+	fx->features = 0x10;
+	fx->late_features = 0x20;
+	start(fx);
+	assert_int_equal(fx->fake.features & 0xff, 0x30);
 	begin(fx, do_reset);
 }
 
@@ -279,6 +295,7 @@ static void test_relay_turn_that_is_cancelled(void **state)
 
 static const struct CMUnitTest tests[] = {
 	T(test_relay_waits_in_turns_for_status_and_reset),
+	T(test_relay_features_that_change_before_driver_ok),
 	T(test_relay_suspends_when_requests_are_answered),
 	T(test_relay_suspends_without_an_answer),
 	T(test_relay_turn_that_is_cancelled),

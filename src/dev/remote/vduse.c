@@ -305,6 +305,11 @@ static int enter_bus(struct vduse_dev *dev, const struct params *p)
 		return r;
 	}
 	dev->waiter = dev->relay;
+	for (uint32_t i = 0; i < dev->nvqs; i++) {
+		if (!dev->vqs[i].is_used) {
+			dev->vqs[i].worker = relay_worker(dev->relay);
+		}
+	}
 	r = vdpa_device_register(vduse->bus, &vduse->mgmtdev, dev->relay);
 	if (r < 0) {
 		relay_free(dev->relay);
