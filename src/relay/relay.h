@@ -6,8 +6,8 @@
  * Theory of operation
  *
  * A device process that serves a client maps the client's memory, all of it.
- * That may be unwanted, and it may be impossible: memory that has no file cannot
- * be mapped by anybody. So the relay takes the client's requests itself, as the
+ * That may be unwanted, and it may be impossible: memory that has no file
+ * cannot be mapped by anybody. So the relay takes the client's requests itself, as the
  * device that it is for him, and is the driver of the device below:
  *
  *   client's ring --> soft: pump --> relay_submit() --+  copy in, zero
@@ -40,8 +40,8 @@
  * all. A request that is larger than what a queue can ever have breaks it.
  *
  * What has a part for the device to read is a request, and is answered soon by
- * a device that is well; before a queue stops, or the device is suspended, these
- * are waited for, up to a limit, after which the queue is broken. Anything else
+ * a device that is well; before a queue stops, or the device is suspended,
+ * these are waited for, up to a limit, after which the queue is broken. Anything else
  * is a buffer: when its queue stops it is taken back, as if it had never been
  * fetched. A reset waits for nothing. When the device as a whole stops, the one
  * below is reset, and set up anew when it goes on.

@@ -223,7 +223,7 @@ static void signal_config(void *priv)
 	(void)eventfd_write(relay->config_fd, 1); /* full is as good */
 }
 
-/* Everything but DRIVER_OK. relay_stop_lower() undoes it, however far it got. */
+/* Everything but DRIVER_OK. stop_lower() undoes it, however far it got. */
 static int start_queues(struct relay *relay)
 {
 	const struct vdpa_callback config = { signal_config, relay,

@@ -151,8 +151,8 @@ static void complete_unserved(struct relay_vq *q, struct vq_chain *chain)
 	soft_complete(&q->relay->soft, q->idx, chain, relay_refuse(q, chain));
 }
 
-/* Return: 0 done with it, in one way or another; -ENOSPC it has to wait; -EPROTO
- * the queue is broken */
+/* Return: 0 done with it, in one way or another; -ENOSPC it has to wait;
+ * -EPROTO the queue is broken */
 static int forward(struct relay_vq *q, struct vq_chain *chain)
 {
 	int ret;

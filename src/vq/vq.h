@@ -369,9 +369,9 @@ unsigned int vq_pieces_max(uint16_t num_max);
 const struct iotlb_snap *vq_snap(const struct vq *vq);
 
 /*
- * Copying in and out of the pieces of a chain that is translated. @off counts from the first
- * readable, or first writable, byte. Return: 0; -EFAULT beyond the end, or in
- * a piece that is not mapped (as much as could be copied was).
+ * Copying in and out of the pieces of a chain that is translated. @off counts
+ * from the first readable, or first writable, byte. Return: 0; -EFAULT beyond
+ * the end, or in a piece that is not mapped (as much as could be copied was).
  */
 int vq_chain_read(const struct vq_chain *chain, uint32_t off, void *buf,
 		  uint32_t len);

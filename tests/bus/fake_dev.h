@@ -64,7 +64,7 @@ void fake_fini(struct fake_dev *f);
 
 /* Takes the next chain. Return: is there one? */
 bool fake_take(struct fake_dev *f, struct fake_chain *ret);
-/* Writes a used element, whatever it says, and the index after it, and calls. */
+/* Writes a used element, whatever it says, the index after it, and calls. */
 void fake_use(struct fake_dev *f, uint32_t id, uint32_t len);
 void fake_set_used_idx(struct fake_dev *f, uint16_t idx);
 /* Bytes of the descriptor's memory. */
