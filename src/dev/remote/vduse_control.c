@@ -202,10 +202,11 @@ static int64_t do_create(struct control *c, struct cdev_call *call,
 	struct vduse_create config;
 	int r;
 
-	c->is_asked = true; /* who never asked means version 0 */
 	if (cdev_copy_from(call, &config, arg, sizeof(config)) < 0) {
 		return -EFAULT;
 	}
+	/* Who creates without a word about the version has chosen 0. */
+	c->is_asked = true;
 	r = check_config(c->vduse, &config, c->version);
 	if (r < 0) {
 		log_debug(CONTROL_TAG, "refuses to create: %s", err_text(r));
