@@ -144,7 +144,7 @@ int main(int argc, char **argv)
 		.config_size = 60,
 		.config = { [1] = sizeof(disk) >> 17, [59] = 0 } /* sectors */
 	};
-	struct vduse_vq_config vq = { .max_size = 128 };
+	struct vduse_vq_config vq = { .max_size = 256 };
 	int control = open("/dev/vduse/control", O_RDWR);
 	char path[280];
 	eventfd_t kicks;

@@ -6,7 +6,7 @@
 #
 # Copyright (c) 2026, the vdpakit authors
 #
-# usage: example.sh PROGRAM
+# usage: example.sh PROGRAM KEY     KEY of the test bed's kernel
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 
@@ -19,7 +19,7 @@ die()
 if [ ! "${IN_GUEST-}" ]; then
 	copy=$("$here/../../scripts/testbed" path blkio_copy 2>&1) ||
 		{ echo "SKIP: $copy" >&2; exit 77; }
-	IN_GUEST=1 exec "$here/in-guest.sh" bash "$0" "$(realpath "$1")" "$copy"
+	GUEST_KERNEL=$2 IN_GUEST=1 exec "$here/in-guest.sh" bash "$0" "$(realpath "$1")" "$copy"
 fi
 
 # bind DRIVER

@@ -40,16 +40,16 @@ static const struct {
 	const char *name;
 	void (*run)(void);
 } sections[] = {
-	{ "control", probe_control },	  { "create", probe_create },
-	{ "destroy", probe_destroy },	  { "device", probe_device },
-	{ "setup", probe_setup },	  { "attach", probe_attach },
-	{ "messages", probe_messages },	  { "client", probe_client },
-	{ "status", probe_status },	  { "vring", probe_vring },
-	{ "packed", probe_packed },	  { "iotlb", probe_iotlb },
-	{ "memory", probe_memory },	  { "config", probe_config },
-	{ "kick", probe_kick },		  { "call", probe_call },
-	{ "reconnect", probe_reconnect }, { "timeout", probe_timeout },
-	{ "groups", probe_groups },
+	{ "control", probe_control },	{ "create", probe_create },
+	{ "destroy", probe_destroy },	{ "device", probe_device },
+	{ "setup", probe_setup },	{ "attach", probe_attach },
+	{ "messages", probe_messages }, { "unread", probe_unread },
+	{ "client", probe_client },	{ "status", probe_status },
+	{ "vring", probe_vring },	{ "packed", probe_packed },
+	{ "iotlb", probe_iotlb },	{ "memory", probe_memory },
+	{ "config", probe_config },	{ "kick", probe_kick },
+	{ "call", probe_call },		{ "reconnect", probe_reconnect },
+	{ "timeout", probe_timeout },	{ "groups", probe_groups },
 };
 
 static int usage(const char *name)

@@ -82,6 +82,9 @@ struct vd {
 	/* how requests are answered */
 	uint32_t result; /* 0 OK, else failed */
 	struct abi_vq_state state; /* of GET_VQ_STATE's answers */
+	unsigned int n_served; /* requests of the last call */
+	bool is_broken; /* no request comes any more */
+	bool has_quiet_ids; /* their numbers are not told */
 	/* called between request and answer; NULL: nothing */
 	void (*hook)(struct vd *d, const struct abi_request *req);
 };
@@ -127,6 +130,7 @@ long client_call(struct call *call);
 /** client_ioctl() - with the requests that it causes; says what it gave */
 long client_ioctl(struct vd *d, const char *step, unsigned long cmd, void *arg);
 long client_open(struct vd *d, const char *step);
+/** client_close() - with the reset that it causes, even if close returned */
 void client_close(struct vd *d, const char *step);
 void client_status(struct vd *d, const char *step, uint8_t status);
 uint8_t client_get_status(struct vd *d);
@@ -189,6 +193,7 @@ void probe_device(void);
 void probe_setup(void);
 void probe_attach(void);
 void probe_messages(void);
+void probe_unread(void);
 void probe_client(void);
 void probe_status(void);
 void probe_vring(void);

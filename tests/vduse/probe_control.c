@@ -345,9 +345,24 @@ static void create_existing(int fd)
 	say("blk-no-capability", without_net_admin(config), NULL);
 }
 
+/* What a file that has tried to create one thinks is the version. */
+static void version_after(const char *step, const struct abi_dev_config *config)
+{
+	int fd = open(CONTROL, O_RDWR | O_CLOEXEC);
+	uint64_t version = 0xee;
+
+	if (!ioctl(fd, ABI_CREATE_DEV, config)) {
+		(void)destroy(fd, config->name);
+	}
+	say(step, TRY(ioctl(fd, ABI_GET_API_VERSION, &version)), "version %llu",
+	    (unsigned long long)version);
+	(void)close(fd);
+}
+
 void probe_create(void)
 {
 	int fd = open(CONTROL, O_RDWR | O_CLOEXEC);
+	struct abi_dev_config *config = config_of("probe-create");
 	uint64_t version = 0;
 
 	/* Nobody asked for a version: 0. */
@@ -368,6 +383,19 @@ void probe_create(void)
 			attempt(fd, &attempts_1[i]);
 		}
 	}
+	(void)close(fd);
+	version_after("version-after-bad-pointer", NULL);
+	config->device_id = 0;
+	version_after("version-after-bad-create", config);
+	config->device_id = 2;
+	version_after("version-after-create", config);
+	free(config);
+	/* Who only asks gets the newest. */
+	fd = open(CONTROL, O_RDWR | O_CLOEXEC);
+	(void)ioctl(fd, ABI_GET_API_VERSION, &version);
+	attempt(fd, &(struct attempt){ "new-get-version", NOTHING, 0 });
+	attempt(fd, &(struct attempt){ "new-get-version-groups", GROUPS,
+				       1 | 1ULL << 32 });
 	(void)close(fd);
 }
 

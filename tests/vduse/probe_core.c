@@ -108,34 +108,30 @@ long count_of(int fd)
 
 /* ---- requests ---- */
 
-static void tell_request(const char *step, const struct abi_request *req,
-			 uint32_t api)
+static void tell_request(struct vd *d, const char *step,
+			 const struct abi_request *req)
 {
-	printf("%s/%s> ", section_name, step);
-	switch (req->type) {
-	case ABI_GET_VQ_STATE:
-		printf("GET_VQ_STATE id %u index %u", req->request_id,
-		       req->vq_state.index);
-		break;
-	case ABI_SET_STATUS:
-		printf("SET_STATUS id %u status 0x%x", req->request_id,
-		       req->s.status);
-		break;
-	case ABI_UPDATE_IOTLB:
-		printf("UPDATE_IOTLB id %u 0x%llx..0x%llx", req->request_id,
-		       (unsigned long long)req->iova.start,
+	static const char *const names[] = { "GET_VQ_STATE", "SET_STATUS",
+					     "UPDATE_IOTLB",
+					     "SET_VQ_GROUP_ASID" };
+
+	printf("%s/%s> %s", section_name, step,
+	       req->type < ARRAY_SIZE(names) ? names[req->type] : "unknown");
+	if (!d->has_quiet_ids) {
+		printf(" id %u", req->request_id);
+	}
+	if (req->type == ABI_GET_VQ_STATE) {
+		printf(" index %u", req->vq_state.index);
+	} else if (req->type == ABI_SET_STATUS) {
+		printf(" status 0x%x", req->s.status);
+	} else if (req->type == ABI_UPDATE_IOTLB) {
+		printf(" 0x%llx..0x%llx", (unsigned long long)req->iova.start,
 		       (unsigned long long)req->iova.last);
-		if (api) {
+		if (d->api) {
 			printf(" asid %u", req->iova.asid);
 		}
-		break;
-	case ABI_SET_VQ_GROUP_ASID:
-		printf("SET_VQ_GROUP_ASID id %u group %u asid %u",
-		       req->request_id, req->group.group, req->group.asid);
-		break;
-	default:
-		printf("type %u id %u", req->type, req->request_id);
-		break;
+	} else if (req->type == ABI_SET_VQ_GROUP_ASID) {
+		printf(" group %u asid %u", req->group.group, req->group.asid);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(req->reserved); i++) {
 		if (req->reserved[i]) {
@@ -156,7 +152,7 @@ void request_read(struct vd *d, const char *step, struct abi_request *ret_req)
 	if (n != (ssize_t)sizeof(*ret_req)) {
 		quit("%s: request of %zd bytes, errno %d", step, n, errno);
 	}
-	tell_request(step, ret_req, d->api);
+	tell_request(d, step, ret_req);
 }
 
 long request_answer(struct vd *d, const struct abi_request *req,
@@ -178,6 +174,7 @@ static void request_serve(struct vd *d, const char *step)
 	long ret;
 
 	request_read(d, step, &req);
+	d->n_served++;
 	if (d->hook) {
 		printf(" ...\n");
 		d->hook(d, &req);
@@ -226,6 +223,7 @@ long client_call(struct call *call)
 	struct vd *d = call->d;
 	pthread_t thread;
 
+	d->n_served = 0;
 	client_start(call, &thread);
 	for (;;) {
 		struct pollfd p[] = {
@@ -289,8 +287,13 @@ long client_open(struct vd *d, const char *step)
 void client_close(struct vd *d, const char *step)
 {
 	struct call call = { .step = step, .fn = fn_close, .d = d };
+	long ret = client_call(&call);
 
-	say(step, client_call(&call), NULL);
+	if (!d->n_served && d->fd >= 0 && !d->is_broken &&
+	    wait_for(d->fd, POLLIN, 5000) & POLLIN) {
+		request_serve(d, step);
+	}
+	say(step, ret, NULL);
 	d->client = -1;
 }
 

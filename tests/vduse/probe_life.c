@@ -136,6 +136,7 @@ static void broken_device(struct vd *d)
 	struct vhost_vring_state state = { .index = 0 };
 	short events = wait_for(d->fd, POLLIN | POLLOUT, 0);
 
+	d->is_broken = true;
 	say("broken-poll", events, "%s",
 	    events & POLLERR ? "with POLLERR" : "without POLLERR");
 	say("broken-get-features",
