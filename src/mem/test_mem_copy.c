@@ -9,38 +9,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/test.h"
-#include "mem/iotlb.h"
-
-static char memory[1 << 16];
-
-static struct iotlb *new_tlb(unsigned int limit)
-{
-	struct iotlb *tlb;
-
-	assert_int_equal(iotlb_new(limit, &tlb), 0);
-	return tlb;
-}
-
-static struct region *new_region(void)
-{
-	struct region *region;
-
-	assert_int_equal(
-		region_new_own(memory, sizeof(memory), NULL, NULL, &region), 0);
-	return region;
-}
-
-static void assert_nothing_left(void)
-{
-	struct region_stats stats;
-
-	region_get_stats(&stats);
-	for (unsigned int i = 0; i < REGION_KIND_N; i++) {
-		assert_true(stats.n_regions[i] == 0);
-		assert_true(stats.n_bytes[i] == 0);
-	}
-}
+#include "mem/test_mem_rig.h"
 
 static void test_read_write_cross_entries(void **state)
 {

@@ -11,38 +11,7 @@
 #include <unistd.h>
 
 #include "lib/oom.h"
-#include "lib/test.h"
-#include "mem/iotlb.h"
-
-static char memory[1 << 16];
-
-static struct iotlb *new_tlb(unsigned int limit)
-{
-	struct iotlb *tlb;
-
-	assert_int_equal(iotlb_new(limit, &tlb), 0);
-	return tlb;
-}
-
-static struct region *new_region(void)
-{
-	struct region *region;
-
-	assert_int_equal(
-		region_new_own(memory, sizeof(memory), NULL, NULL, &region), 0);
-	return region;
-}
-
-static void assert_nothing_left(void)
-{
-	struct region_stats stats;
-
-	region_get_stats(&stats);
-	for (unsigned int i = 0; i < REGION_KIND_N; i++) {
-		assert_true(stats.n_regions[i] == 0);
-		assert_true(stats.n_bytes[i] == 0);
-	}
-}
+#include "mem/test_mem_rig.h"
 
 static void test_map_finds_what_it_mapped(void **state)
 {
@@ -76,7 +45,7 @@ static void test_map_refuses_what_is_not_in_the_region(void **state)
 {
 	struct iotlb *tlb = new_tlb(4);
 	struct region *region = new_region();
-	const uint64_t size = sizeof(memory);
+	const uint64_t size = MEMORY_BYTES;
 
 	assert_int_equal(iotlb_map(tlb, 5, 4, region, 0, 3), -EINVAL);
 	assert_int_equal(iotlb_map(tlb, UINT64_MAX, 0, region, 0, 3), -EINVAL);
@@ -645,7 +614,7 @@ static void *reader_main(void *priv)
 
 static void test_readers_while_the_table_changes(void **state)
 {
-	const unsigned int n = sizeof(memory) / 32;
+	const unsigned int n = MEMORY_BYTES / 32;
 	struct publication pub = { .lock = PTHREAD_MUTEX_INITIALIZER };
 	struct iotlb *tlb = new_tlb(n);
 	struct region *region = new_region();

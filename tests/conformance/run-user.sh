@@ -16,7 +16,7 @@ dir=$(mktemp -d)
 peer=
 # shellcheck disable=SC2329 # called by trap
 clean_up() {
-	[ -z "$peer" ] || kill "$peer"
+	[ -z "$peer" ] || kill "$peer" 2>/dev/null || true # it may have died
 	rm -rf "$dir"
 }
 trap clean_up EXIT
