@@ -16,6 +16,7 @@
  *   vhost_user_dev.c    features, status, config space, reset
  *   vhost_user_mem.c    the memory table
  *   vhost_user_vring.c  rings: the shadow, start and stop
+ *   vhost_user_notify.c  their kicks, calls and errors
  *   vhost_user_log.c    the dirty log
  *   vhost_user_backend.c  the back-end channel
  *   vhost_user_iotlb.c  addresses that the front end translates
@@ -423,8 +424,27 @@ int vhost_user_postcopy_listen(struct vhost_user *vu,
 			       struct vhost_user_msg *msg);
 int vhost_user_postcopy_end(struct vhost_user *vu, struct vhost_user_msg *msg);
 
+/* ---- vhost_user_notify.c ---- */
+
+/* Tell the device what the front end said of its kicks and calls. */
+int vhost_user_ring_set_kick(struct vhost_user_ring *ring);
+int vhost_user_ring_set_call(struct vhost_user_ring *ring);
+void vhost_user_ring_call_after_crash(struct vhost_user_ring *ring);
+/* Looks at rings that have no kick; the callback of a timer. */
+void vhost_user_rings_poll(void *priv);
+int vhost_user_vring_kick(struct vhost_user *vu, struct vhost_user_msg *msg);
+int vhost_user_set_vring_kick(struct vhost_user *vu,
+			      struct vhost_user_msg *msg);
+int vhost_user_set_vring_call(struct vhost_user *vu,
+			      struct vhost_user_msg *msg);
+int vhost_user_set_vring_err(struct vhost_user *vu, struct vhost_user_msg *msg);
+
 /* ---- vhost_user_vring.c ---- */
 
+int vhost_user_find_ring(struct vhost_user *vu, uint64_t idx,
+			 struct vhost_user_ring **ret);
+/* Makes a ring run, or not, as the shadow has it now. */
+int vhost_user_ring_update(struct vhost_user_ring *ring);
 int vhost_user_rings_new(struct vhost_user *vu);
 /* Back to how a session begins; descriptors are closed. */
 void vhost_user_rings_drop(struct vhost_user *vu);
@@ -447,13 +467,7 @@ int vhost_user_set_vring_base(struct vhost_user *vu,
 			      struct vhost_user_msg *msg);
 int vhost_user_get_vring_base(struct vhost_user *vu,
 			      struct vhost_user_msg *msg);
-int vhost_user_set_vring_kick(struct vhost_user *vu,
-			      struct vhost_user_msg *msg);
-int vhost_user_set_vring_call(struct vhost_user *vu,
-			      struct vhost_user_msg *msg);
-int vhost_user_set_vring_err(struct vhost_user *vu, struct vhost_user_msg *msg);
 int vhost_user_set_vring_enable(struct vhost_user *vu,
 				struct vhost_user_msg *msg);
-int vhost_user_vring_kick(struct vhost_user *vu, struct vhost_user_msg *msg);
 
 #endif

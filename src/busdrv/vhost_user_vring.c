@@ -13,14 +13,12 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 
 #include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "base/fd.h"
 #include "busdrv/vhost_user_internal.h"
 
 #define SPLIT_NUM_MAX  32768
@@ -95,87 +93,6 @@ static int find_areas(const struct vhost_user_ring *ring,
 	return r;
 }
 
-static bool is_in_band(const struct vhost_user *vu)
-{
-	return vhost_user_has(vu, VHOST_USER_PROTOCOL_F_INBAND_NOTIFICATIONS);
-}
-
-static void call_in_band(void *priv, unsigned int events)
-{
-	struct vhost_user_ring *ring = priv;
-
-	(void)events;
-	ring->tells_call = true;
-	vhost_user_tell(ring->vu);
-}
-
-/* The front end's descriptor; or ours, and we tell it; or none: it polls. */
-static int set_call(struct vhost_user_ring *ring)
-{
-	struct vhost_user *vu = ring->vu;
-	struct vdpa_callback cb = {
-		.trigger_fd = ring->call_fd,
-		.is_trusted = vu->is_trusted,
-	};
-	bool is_ours = is_in_band(vu) && ring->call_fd < 0 &&
-		       !ring->has_no_call;
-	int r = 0;
-
-	if (is_ours && !ring->call.watch) {
-		r = event_new(&ring->call, vu->loop, call_in_band, ring);
-	}
-	if (r < 0) {
-		return r;
-	}
-	if (is_ours) {
-		cb.trigger_fd = ring->call.fd;
-	}
-	r = vdpa_set_vq_cb(vu->vdev, ring->idx, &cb);
-	if (!is_ours && ring->call.watch) {
-		event_free(&ring->call);
-	}
-	return r;
-}
-
-static void control_kick(void *priv, unsigned int events)
-{
-	struct vhost_user_ring *ring = priv;
-
-	(void)events;
-	(void)vdpa_kick_vq(ring->vu->vdev, ring->idx); /* idx is right */
-}
-
-static int set_kick(struct vhost_user_ring *ring)
-{
-	int r = vdpa_set_vq_kick_fd(ring->vu->vdev, ring->idx, ring->kick_fd);
-
-	ring->kick_watch = loop_watch_free(ring->kick_watch);
-	if (r == -EOPNOTSUPP && ring->kick_fd >= 0) {
-		r = loop_watch_new(ring->vu->loop, ring->kick_fd,
-				   LOOP_IN | LOOP_EDGE, control_kick, ring,
-				   &ring->kick_watch);
-	}
-	return r == -EOPNOTSUPP ? 0 : r;
-}
-
-/*
- * Whoever was here before us may have died between using buffers and saying
- * so; nobody else would say it, and the driver would wait.
- */
-static void call_after_crash(struct vhost_user_ring *ring)
-{
-	struct vhost_user *vu = ring->vu;
-
-	if (!vu->inflight) {
-		return;
-	}
-	loop_signal(vu->loop, ring->call_fd);
-	if (ring->call.watch) {
-		ring->tells_call = true;
-		vhost_user_tell(vu);
-	}
-}
-
 /*
  * A disabled ring is to be processed without side effects. For what a network
  * device sends that is to discard it. What it receives into, and requests of
@@ -211,31 +128,15 @@ static int give_to_device(struct vhost_user_ring *ring)
 		r = vhost_user_inflight_ring(ring);
 	}
 	if (r == 0) {
-		r = set_kick(ring);
+		r = vhost_user_ring_set_kick(ring);
 	}
 	if (r == 0) {
-		r = set_call(ring);
+		r = vhost_user_ring_set_call(ring);
 	}
 	if (r == 0) {
 		r = vdpa_set_vq_ready(vdev, ring->idx, true);
 	}
 	return r;
-}
-
-static void poll_rings(void *priv)
-{
-	struct vhost_user *vu = priv;
-	bool goes_on = false;
-
-	for (uint32_t i = 0; i < vu->n_rings; i++) {
-		if (vu->rings[i].is_running && vu->rings[i].is_polled) {
-			(void)vdpa_kick_vq(vu->vdev, i); /* idx is right */
-			goes_on = true;
-		}
-	}
-	if (goes_on) {
-		(void)loop_timer_set(&vu->poll, VHOST_USER_POLL_NS);
-	}
 }
 
 /* Takes the ring from the device; what it has begun is finished. */
@@ -303,7 +204,7 @@ static int start_ring(struct vhost_user_ring *ring)
 	}
 	ring->is_running = r == 0;
 	if (r == 0) {
-		call_after_crash(ring);
+		vhost_user_ring_call_after_crash(ring);
 	}
 	if (r == 0 && vhost_user_has(vu, VHOST_USER_PROTOCOL_F_HOST_NOTIFIER)) {
 		ring->tells_notifier = true;
@@ -313,7 +214,7 @@ static int start_ring(struct vhost_user_ring *ring)
 }
 
 /* Makes a ring run, or not, as the shadow has it now. */
-static int update_ring(struct vhost_user_ring *ring)
+int vhost_user_ring_update(struct vhost_user_ring *ring)
 {
 	bool should = ring->is_started && ring->has_addr &&
 		      (set_discard(ring) || ring->is_enabled);
@@ -346,7 +247,7 @@ void vhost_user_rings_hold(struct vhost_user *vu,
 void vhost_user_rings_update(struct vhost_user *vu)
 {
 	for (uint32_t i = 0; i < vu->n_rings; i++) {
-		int r = update_ring(&vu->rings[i]);
+		int r = vhost_user_ring_update(&vu->rings[i]);
 
 		if (r < 0 && log_allowed(&vu->limit)) {
 			log_warn(vu->vdev->name, "ignoring: %s", err_text(r));
@@ -397,7 +298,7 @@ int vhost_user_rings_new(struct vhost_user *vu)
 	for (uint32_t i = 0; i < vu->n_rings; i++) {
 		ring_init(&vu->rings[i], vu, (uint16_t)i);
 	}
-	loop_timer_init(&vu->poll, vu->loop, poll_rings, vu);
+	loop_timer_init(&vu->poll, vu->loop, vhost_user_rings_poll, vu);
 	return 0;
 }
 
@@ -436,8 +337,8 @@ void vhost_user_rings_drop(struct vhost_user *vu)
 
 /* ---- messages ---- */
 
-static int find_ring(struct vhost_user *vu, uint64_t idx,
-		     struct vhost_user_ring **ret)
+int vhost_user_find_ring(struct vhost_user *vu, uint64_t idx,
+			 struct vhost_user_ring **ret)
 {
 	if (idx >= vu->n_rings) {
 		return err(-EINVAL, "ring %llu of %u", (unsigned long long)idx,
@@ -453,7 +354,7 @@ int vhost_user_set_vring_num(struct vhost_user *vu, struct vhost_user_msg *msg)
 	uint32_t max = min_of((uint32_t)vdpa_get_vq_num_max(vu->vdev),
 			      (uint32_t)SPLIT_NUM_MAX);
 	struct vhost_user_ring *ring;
-	int r = find_ring(vu, s->index, &ring);
+	int r = vhost_user_find_ring(vu, s->index, &ring);
 
 	if (r < 0) {
 		return r;
@@ -475,7 +376,7 @@ int vhost_user_set_vring_addr(struct vhost_user *vu, struct vhost_user_msg *msg)
 	const struct vhost_vring_addr *a = &msg->payload.addr;
 	struct vhost_user_ring_areas areas;
 	struct vhost_user_ring *ring;
-	int r = find_ring(vu, a->index, &ring);
+	int r = vhost_user_find_ring(vu, a->index, &ring);
 
 	if (r < 0) {
 		return r;
@@ -497,14 +398,14 @@ int vhost_user_set_vring_addr(struct vhost_user *vu, struct vhost_user_msg *msg)
 		stop_ring(ring);
 	}
 	r = vhost_user_log_ring(ring);
-	return r < 0 ? r : update_ring(ring);
+	return r < 0 ? r : vhost_user_ring_update(ring);
 }
 
 int vhost_user_set_vring_base(struct vhost_user *vu, struct vhost_user_msg *msg)
 {
 	const struct vhost_vring_state *s = &msg->payload.state;
 	struct vhost_user_ring *ring;
-	int r = find_ring(vu, s->index, &ring);
+	int r = vhost_user_find_ring(vu, s->index, &ring);
 
 	if (r < 0) {
 		return r;
@@ -521,7 +422,7 @@ static void unset_kick(struct vhost_user_ring *ring)
 {
 	ring->is_started = false;
 	ring->is_polled = false;
-	(void)update_ring(ring); /* stops it: cannot fail */
+	(void)vhost_user_ring_update(ring); /* stops it: cannot fail */
 	ring->kick_fd = close_fd(ring->kick_fd);
 }
 
@@ -529,7 +430,7 @@ int vhost_user_get_vring_base(struct vhost_user *vu, struct vhost_user_msg *msg)
 {
 	struct vhost_vring_state *s = &msg->payload.state;
 	struct vhost_user_ring *ring;
-	int r = find_ring(vu, s->index, &ring);
+	int r = vhost_user_find_ring(vu, s->index, &ring);
 
 	if (r < 0) {
 		return r;
@@ -545,7 +446,7 @@ int vhost_user_set_vring_enable(struct vhost_user *vu,
 {
 	const struct vhost_vring_state *s = &msg->payload.state;
 	struct vhost_user_ring *ring;
-	int r = find_ring(vu, s->index, &ring);
+	int r = vhost_user_find_ring(vu, s->index, &ring);
 
 	if (r < 0) {
 		return r;
@@ -554,116 +455,5 @@ int vhost_user_set_vring_enable(struct vhost_user *vu,
 		return err(-EINVAL, "enable ring %u: %u", s->index, s->num);
 	}
 	ring->is_enabled = s->num;
-	return update_ring(ring);
-}
-
-int vhost_user_vring_kick(struct vhost_user *vu, struct vhost_user_msg *msg)
-{
-	const struct vhost_vring_state *s = &msg->payload.state;
-	struct vhost_user_ring *ring;
-	int r = find_ring(vu, s->index, &ring);
-
-	if (r == 0 && s->num != 0) {
-		r = err(-EINVAL, "kick ring %u: %u", s->index, s->num);
-	}
-	if (r < 0) {
-		return r;
-	}
-	ring->is_started = true;
-	r = update_ring(ring);
-	return r < 0 || !ring->is_running ? r
-					  : vdpa_kick_vq(vu->vdev, ring->idx);
-}
-
-/* ---- descriptors ---- */
-
-/* What can be written to without harm: user-mode Linux gives us a pipe. */
-static bool is_signal_fd(int fd)
-{
-	struct stat st;
-
-	return fd_is_eventfd(fd) ||
-	       (fstat(fd, &st) == 0 &&
-		(S_ISFIFO(st.st_mode) || S_ISSOCK(st.st_mode)));
-}
-
-/* The ring and the descriptor, or -1, of SET_VRING_KICK, CALL or ERR. */
-static int take_fd(struct vhost_user *vu, struct vhost_user_msg *msg,
-		   bool (*is_right)(int fd), struct vhost_user_ring **ret_ring,
-		   int *ret_fd)
-{
-	uint64_t u64 = msg->payload.u64;
-	bool has_fd = !(u64 & VHOST_USER_VRING_NOFD);
-	int r = find_ring(vu, u64 & VHOST_USER_VRING_IDX_MASK, ret_ring);
-
-	if (r < 0) {
-		return r;
-	}
-	if (has_fd != (msg->n_fds == 1)) {
-		return err(-EPROTO, "0x%llx with %u descriptors",
-			   (unsigned long long)u64, msg->n_fds);
-	}
-	if (has_fd && !is_right(msg->fds[0])) {
-		return err(-EINVAL, "ring %u: not an eventfd",
-			   (*ret_ring)->idx);
-	}
-	*ret_fd = has_fd ? steal_fd(&msg->fds[0]) : -1;
-	return 0;
-}
-
-int vhost_user_set_vring_kick(struct vhost_user *vu, struct vhost_user_msg *msg)
-{
-	struct vhost_user_ring *ring;
-	int old, fd, r;
-
-	r = take_fd(vu, msg, fd_is_eventfd, &ring, &fd);
-	if (r < 0) {
-		return r;
-	}
-	old = ring->kick_fd;
-	ring->kick_fd = fd;
-	ring->is_polled = fd < 0;
-	ring->is_started = true;
-	if (ring->is_running) {
-		r = set_kick(ring);
-		poll_rings(vu);
-	} else {
-		r = update_ring(ring);
-	}
-	(void)close_fd(old);
-	return r;
-}
-
-int vhost_user_set_vring_call(struct vhost_user *vu, struct vhost_user_msg *msg)
-{
-	struct vhost_user_ring *ring;
-	int old, fd, r;
-
-	r = take_fd(vu, msg, is_signal_fd, &ring, &fd);
-	if (r < 0) {
-		return r;
-	}
-	old = ring->call_fd;
-	ring->call_fd = fd;
-	ring->has_no_call = fd < 0;
-	r = ring->is_running ? set_call(ring) : 0;
-	if (r == 0 && ring->is_running) {
-		call_after_crash(ring);
-	}
-	(void)close_fd(old);
-	return r;
-}
-
-int vhost_user_set_vring_err(struct vhost_user *vu, struct vhost_user_msg *msg)
-{
-	struct vhost_user_ring *ring;
-	int fd, r;
-
-	r = take_fd(vu, msg, is_signal_fd, &ring, &fd);
-	if (r < 0) {
-		return r;
-	}
-	(void)close_fd(ring->err_fd);
-	ring->err_fd = fd;
-	return 0;
+	return vhost_user_ring_update(ring);
 }
