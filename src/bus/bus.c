@@ -39,6 +39,7 @@ int vdpa_bus_new(struct loop *control, struct loop *const *workers,
 	list_init(&bus->mgmtdevs);
 	list_init(&bus->devices);
 	list_init(&bus->drivers);
+	list_init(&bus->expectations);
 	*ret = bus;
 	return 0;
 }
@@ -123,6 +124,7 @@ void vdpa_mgmtdev_unregister(struct vdpa_mgmtdev *mgmtdev)
 {
 	struct vdpa_device *vdev, *tmp;
 
+	vdpa_expect_end(mgmtdev);
 	list_for_each_entry_safe(vdev, tmp, &mgmtdev->bus->devices, node) {
 		if (vdev->mgmtdev == mgmtdev && unbind_by_force(vdev)) {
 			mgmtdev->ops->dev_del(mgmtdev, vdev);

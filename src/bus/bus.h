@@ -115,6 +115,8 @@ struct vdpa_key {
  * @dev_del: unregister and free a device of this mgmtdev; it is unbound
  * @dev_set_attr: optional: change attributes (MAC) of a device, or, with params,
  *                what these keys of set_keys say
+ * @dev_is_there: optional: could dev_add() make that device now? Else somebody
+ *                has to do something first; vdpa_mgmtdev_has_news() when he did
  */
 struct vdpa_mgmtdev_ops {
 	int (*dev_add)(struct vdpa_mgmtdev *mgmtdev, const char *name,
@@ -123,6 +125,7 @@ struct vdpa_mgmtdev_ops {
 	int (*dev_set_attr)(struct vdpa_mgmtdev *mgmtdev,
 			    struct vdpa_device *vdev,
 			    const struct vdpa_dev_config *config);
+	bool (*dev_is_there)(struct vdpa_mgmtdev *mgmtdev, const char *name);
 };
 
 /**
@@ -235,6 +238,37 @@ struct vdpa_device *vdpa_device_next(struct vdpa_bus *bus,
 int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
 		 const char *mgmtdev_name, const char *name,
 		 const struct vdpa_dev_config *config);
+
+/**
+ * struct vdpa_dev_expect - how a device is expected
+ *
+ * @timeout_s: seconds; 0: for however long it takes
+ * @done: called once: 0 it was added; -ETIMEDOUT; -ESHUTDOWN; what
+ *        vdpa_dev_add() said. NULL: nobody waits for it
+ * @priv: its argument
+ */
+struct vdpa_dev_expect {
+	unsigned int timeout_s;
+	void (*done)(void *priv, int result);
+	void *priv;
+};
+
+#define VDPA_EXPECTED	  1
+#define VDPA_EXPECTED_MAX 1024
+
+/**
+ * vdpa_dev_expect() - `dev add`, now or as soon as its mgmtdev can
+ * @how: copied
+ *
+ * Return: 0 it was added; VDPA_EXPECTED: how->done is called later; as
+ *         vdpa_dev_add(), or -ENOSPC: it is not
+ */
+int vdpa_dev_expect(struct vdpa_bus *bus, const char *bus_name,
+		    const char *mgmtdev_name, const char *name,
+		    const struct vdpa_dev_config *config,
+		    const struct vdpa_dev_expect *how);
+/* Of a mgmtdev: a device of its may be there now. */
+void vdpa_mgmtdev_has_news(struct vdpa_mgmtdev *mgmtdev);
 
 /**
  * vdpa_dev_del() - the management command `dev del`

@@ -18,6 +18,8 @@ struct vdpa_bus {
 	struct list mgmtdevs;
 	struct list devices;
 	struct list drivers;
+	struct list expectations; /* bus_expect.c */
+	unsigned int n_expectations;
 };
 
 /* One address space of a device. */
@@ -27,6 +29,14 @@ struct vdpa_as {
 	bool in_batch;
 	bool is_changed; /* in this batch */
 };
+
+/* The checks of `dev add` (bus_mgmt.c). Return: 0 and who makes it; -errno */
+int vdpa_dev_check(struct vdpa_bus *bus, const char *bus_name,
+		   const char *mgmtdev_name, const char *name,
+		   const struct vdpa_dev_config *config,
+		   struct vdpa_mgmtdev **ret);
+/* Its devices are not expected any more (bus_expect.c). */
+void vdpa_expect_end(struct vdpa_mgmtdev *mgmtdev);
 
 /* Makes and empties the address spaces of a device (bus_as.c). */
 int vdpa_as_init(struct vdpa_device *vdev);

@@ -14,6 +14,7 @@
 #include "base/err.h"
 #include "base/parse.h"
 #include "bus/bus.h"
+#include "bus/bus_internal.h"
 
 /* Smallest MTU of Ethernet, as the kernel's netlink policy has it. */
 #define MTU_MIN 68
@@ -138,9 +139,10 @@ static int check_features(const struct vdpa_mgmtdev *mgmtdev,
 	return 0;
 }
 
-int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
-		 const char *mgmtdev_name, const char *name,
-		 const struct vdpa_dev_config *config)
+int vdpa_dev_check(struct vdpa_bus *bus, const char *bus_name,
+		   const char *mgmtdev_name, const char *name,
+		   const struct vdpa_dev_config *config,
+		   struct vdpa_mgmtdev **ret_mgmtdev)
 {
 	struct vdpa_mgmtdev *mgmtdev;
 	int ret;
@@ -168,6 +170,20 @@ int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
 		return err(-EEXIST, "there is a device %s already", name);
 	}
 	ret = check_features(mgmtdev, config);
+	if (ret == 0) {
+		*ret_mgmtdev = mgmtdev;
+	}
+	return ret;
+}
+
+int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
+		 const char *mgmtdev_name, const char *name,
+		 const struct vdpa_dev_config *config)
+{
+	struct vdpa_mgmtdev *mgmtdev;
+	int ret = vdpa_dev_check(bus, bus_name, mgmtdev_name, name, config,
+				 &mgmtdev);
+
 	return ret < 0 ? ret : mgmtdev->ops->dev_add(mgmtdev, name, config);
 }
 

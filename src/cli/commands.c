@@ -281,8 +281,8 @@ const struct cli_command cli_dev_commands[] = {
 	{ .name = "add",
 	  .args = "name NAME mgmtdev [BUS/]MGMTDEV [ device_features HEX ] "
 		  "[ mac MACADDR ]\n      [ mtu MTU ] [ max_vqp "
-		  "MAX_VQ_PAIRS ] [ KEY VALUE ]... [ bind DRIVER [ KEY "
-		  "VALUE ]... ]",
+		  "MAX_VQ_PAIRS ] [ wait SECONDS ] [ KEY VALUE ]...\n"
+		  "      [ bind DRIVER [ KEY VALUE ]... ]",
 	  .help = "make a device; `mgmtdev show` lists the keys",
 	  .min_args = 0,
 	  .max_args = CLI_ANY_ARGS,

@@ -249,6 +249,10 @@ static int add_dev(int fd, const char *spec)
 	if (r == 0) {
 		r = devspec_take_bind(params, &bind);
 	}
+	/* The command may have to make it first. */
+	if (r == 0 && json_object_set_new(params, "wait", json_integer(0))) {
+		r = err(-ENOMEM, "out of memory");
+	}
 	if (r == 0) {
 		r = client_call(fd, "dev.add", params, NULL);
 	}

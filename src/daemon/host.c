@@ -315,6 +315,10 @@ int host_add(struct host *host, const char *spec)
 	if (r == 0) {
 		r = devspec_take_bind(params, &bind);
 	}
+	/* Clients that are to come may have to make it first. */
+	if (r == 0 && json_object_set_new(params, "wait", json_integer(0))) {
+		r = err(-ENOMEM, "out of memory");
+	}
 	if (r == 0) {
 		r = invoke(host, "dev.add", params);
 		host->n_devs += r == 0;

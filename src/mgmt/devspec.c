@@ -57,6 +57,7 @@ static const struct {
 	{ "name", as_text },   { "mgmtdev", as_text },
 	{ "mac", as_mac },     { "mtu", as_u16 },
 	{ "max_vqp", as_u16 }, { "device_features", as_hex },
+	{ "wait", as_u16 }, /* ours */
 };
 
 bool word_matches(const char *word, const char *whole)

@@ -216,6 +216,7 @@ enum {
 	ADD_MTU,
 	ADD_MAX_VQP,
 	ADD_FEATURES,
+	ADD_WAIT,
 	ADD_N,
 };
 static const struct rpc_param add_params[] = {
@@ -232,6 +233,9 @@ static const struct rpc_param add_params[] = {
 			  "network: pairs of virtqueues" },
 	[ADD_FEATURES] = { "device_features", RPC_HEX, false, 0,
 			   "virtio feature bits to offer" },
+	[ADD_WAIT] = { "wait", RPC_UINT, false, UINT16_MAX,
+		       "seconds for another process to make it first; 0: "
+		       "answer now, add it then" },
 };
 _Static_assert(ARRAY_SIZE(add_params) <= RPC_PARAMS_MAX, "room for all");
 
@@ -286,6 +290,92 @@ static void take_config(const struct call *call, struct vdpa_dev_config *ret)
 	ret->n_params = take_params(&call->args[ADD_PARAMS], ret->params);
 }
 
+/* A call whose answer is given later. */
+struct later {
+	struct rpc_ctx *ctx;
+	char name[VDPA_NAME_MAX];
+	char event[32 + MGMT_HANDLE_MAX]; /* when it went well */
+	rpc_done_fn done; /* NULL: it was given already */
+	void *priv;
+};
+
+static void later_done(void *priv, int result)
+{
+	struct later *later = priv;
+	json_t *obj = json_object();
+
+	if (result == 0) {
+		mgmt_event(&later->ctx->events, later->name, "%s",
+			   later->event);
+	} else if (!later->done && result != -ESHUTDOWN) {
+		mgmt_event(&later->ctx->events, later->name,
+			   "cannot be added: %s", err_text(result));
+	}
+	if (later->done && result < 0) {
+		later->done(later->priv, -result, err_text(result), NULL);
+	} else if (later->done && !obj) {
+		later->done(later->priv, ENOMEM, strerror(ENOMEM), NULL);
+	} else if (later->done) {
+		later->done(later->priv, 0, NULL, obj);
+	}
+	json_decref(obj);
+	free(later);
+}
+
+static struct later *later_new(const struct call *call, const char *name)
+{
+	struct later *later = calloc(1, sizeof(*later));
+
+	if (!later) {
+		(void)err(-ENOMEM, "out of memory");
+		return NULL;
+	}
+	later->ctx = call->ctx;
+	(void)snprintf(later->name, sizeof(later->name), "%s", name);
+	later->done = call->done;
+	later->priv = call->priv;
+	return later;
+}
+
+/* Return: 0 it is there; VDPA_EXPECTED, answered when it comes, or now if that
+ * may take for ever; -errno */
+static int expect_dev(struct call *call, const char *bus_name,
+		      const char *mgmtdev_name,
+		      const struct vdpa_dev_config *config)
+{
+	const char *name = call->args[ADD_NAME].text;
+	struct later *later = later_new(call, name);
+	struct vdpa_dev_expect how = {
+		.timeout_s = (unsigned int)call->args[ADD_WAIT].value,
+		.done = later_done,
+		.priv = later,
+	};
+	int r;
+
+	if (!later) {
+		return -ENOMEM;
+	}
+	(void)snprintf(later->event, sizeof(later->event), "added by %s",
+		       mgmtdev_name);
+	r = vdpa_dev_expect(call->bus, bus_name, mgmtdev_name, name, config,
+			    &how);
+	if (r != VDPA_EXPECTED) {
+		free(later);
+	} else if (how.timeout_s == 0) {
+		later->done = NULL;
+	}
+	return r;
+}
+
+static int add(struct call *call, const char *bus_name,
+	       const char *mgmtdev_name, const struct vdpa_dev_config *config)
+{
+	return call->args[ADD_WAIT].is_set
+		       ? expect_dev(call, bus_name, mgmtdev_name, config)
+		       : vdpa_dev_add(call->bus, bus_name, mgmtdev_name,
+				      call->args[ADD_NAME].text, config);
+}
+
 static int dev_add(struct call *call, json_t **ret)
 {
 	struct vdpa_dev_config config;
@@ -298,10 +388,13 @@ static int dev_add(struct call *call, json_t **ret)
 		return r;
 	}
 	take_config(call, &config);
-	r = vdpa_dev_add(call->bus, bus_name[0] ? bus_name : NULL, mgmtdev_name,
-			 call->args[ADD_NAME].text, &config);
+	r = add(call, bus_name[0] ? bus_name : NULL, mgmtdev_name, &config);
 	if (r < 0) {
 		return r;
+	}
+	if (r == VDPA_EXPECTED) {
+		return call->args[ADD_WAIT].value > 0 ? PENDING
+						      : no_answer(ret);
 	}
 	mgmt_event(&call->ctx->events, call->args[ADD_NAME].text, "added by %s",
 		   call->args[ADD_MGMTDEV].text);
@@ -332,48 +425,19 @@ static const struct rpc_param name_params[] = {
 };
 
 /* Whom to tell when a device is gone. */
-struct removal {
-	struct rpc_ctx *ctx;
-	char name[VDPA_NAME_MAX];
-	rpc_done_fn done;
-	void *priv;
-};
-
-static void removal_done(void *priv, int result)
-{
-	struct removal *removal = priv;
-	json_t *obj = json_object();
-
-	if (result == 0) {
-		mgmt_event(&removal->ctx->events, removal->name, "deleted");
-	}
-	if (result < 0) {
-		removal->done(removal->priv, -result, err_text(result), NULL);
-	} else if (!obj) {
-		removal->done(removal->priv, ENOMEM, strerror(ENOMEM), NULL);
-	} else {
-		removal->done(removal->priv, 0, NULL, obj);
-	}
-	json_decref(obj);
-	free(removal);
-}
-
 static int dev_del(struct call *call, json_t **ret)
 {
-	struct removal *removal = calloc(1, sizeof(*removal));
+	struct later *later = later_new(call, call->args[0].text);
 	int r;
 
-	if (!removal) {
-		return err(-ENOMEM, "out of memory");
+	(void)ret;
+	if (!later) {
+		return -ENOMEM;
 	}
-	removal->ctx = call->ctx;
-	(void)snprintf(removal->name, sizeof(removal->name), "%s",
-		       call->args[0].text);
-	removal->done = call->done;
-	removal->priv = call->priv;
-	r = vdpa_dev_del(call->bus, call->args[0].text, removal_done, removal);
+	(void)snprintf(later->event, sizeof(later->event), "deleted");
+	r = vdpa_dev_del(call->bus, call->args[0].text, later_done, later);
 	if (r < 0) {
-		free(removal);
+		free(later);
 		return r;
 	}
 	return PENDING;

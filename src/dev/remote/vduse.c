@@ -163,6 +163,7 @@ int vduse_dev_new(struct vduse *vduse, const struct vduse_create *config,
 	vduse->n_devs++;
 	vduse->n_vqs += dev->nvqs;
 	log_debug(dev->name, "created by its process");
+	vdpa_mgmtdev_has_news(&vduse->mgmtdev); /* it may have no queues */
 	return 0;
 }
 
@@ -190,6 +191,14 @@ static int check_set_up(const struct vduse_dev *dev)
 		}
 	}
 	return 0;
+}
+
+static bool vduse_dev_is_there(struct vdpa_mgmtdev *mgmtdev, const char *name)
+{
+	struct vduse *vduse = container_of(mgmtdev, struct vduse, mgmtdev);
+	const struct vduse_dev *dev = vduse_find(vduse, name);
+
+	return dev && check_set_up(dev) == 0;
 }
 
 /* What `dev add` and `dev set` say. */
@@ -411,6 +420,7 @@ static const struct vdpa_mgmtdev_ops vduse_mgmtdev_ops = {
 	.dev_add = vduse_dev_add,
 	.dev_del = vduse_dev_del,
 	.dev_set_attr = vduse_dev_set,
+	.dev_is_there = vduse_dev_is_there,
 };
 
 int vduse_register(struct vdpa_bus *bus, struct cdev *cdev,

@@ -230,6 +230,7 @@ int64_t vduse_vq_setup(struct vduse_dev *dev, struct cdev_call *call,
 	}
 	dev->vqs[c.index].max_size = c.max_size;
 	dev->vqs[c.index].group = c.group;
+	vdpa_mgmtdev_has_news(&dev->vduse->mgmtdev);
 	return 0;
 }
 
