@@ -287,6 +287,82 @@ static void test_too_many_groups_cannot_be_attached(void **state)
 	assert_int_equal(rig_destroy(r, "vd0"), 0);
 }
 
+static void keep_result(void *priv, int result)
+{
+	*(int *)priv = result;
+}
+
+static int64_t expect(struct rig *r, unsigned int timeout_s, int *result)
+{
+	struct vdpa_dev_config config = { 0 };
+	const struct vdpa_dev_expect how = { timeout_s, keep_result, result };
+
+	*result = 1;
+	return vdpa_dev_expect(r->w->bus, NULL, "vduse", "vd0", &config, &how);
+}
+
+static void test_expected_device_is_added_when_it_is_complete(void **state)
+{
+	struct vduse_create config = rig_config("vd0");
+	struct rig *r = *state;
+	int result;
+
+	config.vq_num = 2;
+	assert_int_equal(expect(r, 0, &result), VDPA_EXPECTED);
+	assert_int_equal(rig_create(r, &config), 0);
+	assert_int_equal(rig_open(r), 0);
+	assert_int_equal(rig_setup_vq(r, 1, 64, 0), 0);
+	assert_int_equal(result, 1);
+	assert_int_equal(rig_setup_vq(r, 0, 64, 0), 0);
+	assert_int_equal(result, 0);
+	assert_non_null(vdpa_device_find(r->w->bus, "vd0"));
+	assert_int_equal(expect(r, 0, &result), -EEXIST);
+	/* One that is there is added at once. */
+	assert_int_equal(vdpa_dev_del(r->w->bus, "vd0", NULL, NULL), 0);
+	assert_int_equal(expect(r, 0, &result), 0);
+	assert_int_equal(result, 1);
+}
+
+static void test_expected_device_without_queues(void **state)
+{
+	struct vduse_create config = rig_config("vd0");
+	struct rig *r = *state;
+	int result;
+
+	assert_int_equal(expect(r, 5, &result), VDPA_EXPECTED);
+	assert_int_equal(rig_create(r, &config), 0);
+	/* No queue, no ring size: the bus takes it no more than dev add. */
+	assert_int_equal(result, rig_dev_add(r, "vd0", NULL, NULL));
+}
+
+static void test_expected_device_that_never_comes(void **state)
+{
+	struct rig *r = *state;
+	int results[2];
+
+	assert_int_equal(expect(r, 5, &results[0]), VDPA_EXPECTED);
+	assert_int_equal(expect(r, 0, &results[1]), VDPA_EXPECTED);
+	rig_sleep(r, 4);
+	assert_int_equal(results[0], 1);
+	rig_sleep(r, 2);
+	assert_int_equal(results[0], -ETIMEDOUT);
+	assert_int_equal(results[1], 1);
+	vduse_unregister(r->vduse);
+	r->vduse = NULL;
+	assert_int_equal(results[1], -ESHUTDOWN);
+}
+
+static void test_limit_of_expected_devices(void **state)
+{
+	struct rig *r = *state;
+	static int result; /* set at the end of the registry, too */
+
+	for (unsigned int i = 0; i < VDPA_EXPECTED_MAX; i++) {
+		assert_int_equal(expect(r, 0, &result), VDPA_EXPECTED);
+	}
+	assert_int_equal(expect(r, 0, &result), -ENOSPC);
+}
+
 static void test_files_outlive_the_registry(void **state)
 {
 	struct rig *r = *state;
@@ -317,6 +393,10 @@ static const struct CMUnitTest tests[] = {
 	BARE(test_limit_of_queues_holds_for_all_devices),
 	BARE(test_limit_of_devices),
 	BARE(test_too_many_groups_cannot_be_attached),
+	BARE(test_expected_device_is_added_when_it_is_complete),
+	BARE(test_expected_device_without_queues),
+	BARE(test_expected_device_that_never_comes),
+	BARE(test_limit_of_expected_devices),
 	WITH(test_files_outlive_the_registry),
 };
 
