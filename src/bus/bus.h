@@ -117,6 +117,8 @@ struct vdpa_key {
  *                what these keys of set_keys say
  * @dev_is_there: optional: could dev_add() make that device now? Else somebody
  *                has to do something first; vdpa_mgmtdev_has_news() when he did
+ * @set: optional: change what the params, keys of own_keys, say of the
+ *       management device itself. All of it or, with -errno, nothing
  */
 struct vdpa_mgmtdev_ops {
 	int (*dev_add)(struct vdpa_mgmtdev *mgmtdev, const char *name,
@@ -126,6 +128,8 @@ struct vdpa_mgmtdev_ops {
 			    struct vdpa_device *vdev,
 			    const struct vdpa_dev_config *config);
 	bool (*dev_is_there)(struct vdpa_mgmtdev *mgmtdev, const char *name);
+	int (*set)(struct vdpa_mgmtdev *mgmtdev,
+		   const struct vdpa_dev_config *config);
 };
 
 /**
@@ -139,6 +143,7 @@ struct vdpa_mgmtdev_ops {
  * @max_supported_vqs: 0: not said
  * @keys, @n_keys: of our own
  * @set_keys, @n_set_keys: those that may be changed later
+ * @own_keys, @n_own_keys: of the management device itself
  */
 struct vdpa_mgmtdev {
 	const char *name;
@@ -152,6 +157,8 @@ struct vdpa_mgmtdev {
 	unsigned int n_keys;
 	const struct vdpa_key *set_keys;
 	unsigned int n_set_keys;
+	const struct vdpa_key *own_keys;
+	unsigned int n_own_keys;
 	void *priv;
 	/* the bus's own */
 	struct vdpa_bus *bus;
@@ -284,6 +291,11 @@ int vdpa_dev_del(struct vdpa_bus *bus, const char *name,
  * VDPA_CMD_DEV_ATTR_SET. */
 int vdpa_dev_set(struct vdpa_bus *bus, const char *name,
 		 const struct vdpa_dev_config *config);
+
+/* The management command `mgmtdev set`. Return: 0; -ENODEV; -EOPNOTSUPP a key
+ * that it does not have; as its set() */
+int vdpa_mgmtdev_set(struct vdpa_mgmtdev *mgmtdev,
+		     const struct vdpa_dev_config *config);
 
 /* ---- bus drivers ---- */
 

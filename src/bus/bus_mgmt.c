@@ -187,6 +187,18 @@ int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
 	return ret < 0 ? ret : mgmtdev->ops->dev_add(mgmtdev, name, config);
 }
 
+int vdpa_mgmtdev_set(struct vdpa_mgmtdev *mgmtdev,
+		     const struct vdpa_dev_config *config)
+{
+	int ret = check_keys(mgmtdev, mgmtdev->own_keys, mgmtdev->n_own_keys,
+			     config);
+
+	if (ret == 0 && config->n_params > 0) {
+		ret = mgmtdev->ops->set(mgmtdev, config);
+	}
+	return ret;
+}
+
 static bool mac_is_valid(const uint8_t mac[6])
 {
 	static const uint8_t zero[6];

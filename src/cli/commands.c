@@ -104,6 +104,14 @@ static int mgmtdev_show(const struct cli *cli, int argc, char **argv)
 		    "mgmtdev", output_mgmtdevs);
 }
 
+static int mgmtdev_set(const struct cli *cli, int argc, char **argv)
+{
+	json_t *params;
+	int r = devspec_mgmtdev_from_words(argc, argv, &params);
+
+	return r < 0 ? r : call(cli, "mgmtdev.set", params, NULL);
+}
+
 static int dev_show(const struct cli *cli, int argc, char **argv)
 {
 	return show(cli, "dev.show", one_param("name", argc, argv), "dev",
@@ -254,6 +262,12 @@ const struct cli_command cli_mgmtdev_commands[] = {
 	{ SHOW, .args = "[ [BUS/]MGMTDEV ]",
 	  .help = "what makes devices, of which kind, with which features",
 	  .max_args = 1, .fn = mgmtdev_show },
+	{ .name = "set",
+	  .args = "[BUS/]MGMTDEV KEY VALUE [ KEY VALUE ]...",
+	  .help = "change what makes devices, not its devices",
+	  .min_args = 3,
+	  .max_args = CLI_ANY_ARGS,
+	  .fn = mgmtdev_set },
 	{ .name = NULL },
 };
 

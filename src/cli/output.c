@@ -132,13 +132,13 @@ static void print_list_line(FILE *f, const char *key, const json_t *list)
 	(void)fputc('\n', f);
 }
 
-static void print_keys(FILE *f, json_t *keys)
+static void print_keys(FILE *f, const char *word, json_t *keys)
 {
 	const char *key;
 	json_t *row;
 
 	json_object_foreach(keys, key, row) {
-		(void)fprintf(f, "  key %s %s: %s\n", key,
+		(void)fprintf(f, "  %s %s %s: %s\n", word, key,
 			      json_string_value(json_object_get(row, "value")),
 			      json_string_value(json_object_get(row, "help")));
 	}
@@ -155,7 +155,11 @@ void output_mgmtdevs(FILE *f, json_t *list)
 			if (json_is_array(value)) {
 				print_list_line(f, key, value);
 			} else if (json_is_object(value)) {
-				print_keys(f, value);
+				print_keys(f,
+					   strcmp(key, "own_keys") == 0
+						   ? "own key"
+						   : "key",
+					   value);
 			} else {
 				(void)fprintf(f, "  %s ", key);
 				print_plain(f, value);
@@ -238,7 +242,7 @@ void output_drivers(FILE *f, json_t *list)
 		(void)fprintf(f, "%s: devices", name);
 		print_list(f, json_object_get(obj, "devices"));
 		(void)fputc('\n', f);
-		print_keys(f, json_object_get(obj, "keys"));
+		print_keys(f, "key", json_object_get(obj, "keys"));
 	}
 }
 

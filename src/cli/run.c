@@ -59,6 +59,8 @@ struct run {
 	/* options */
 	const char *devs[DEVS_MAX];
 	unsigned int n_devs;
+	const char *mgmtdevs[DEVS_MAX];
+	unsigned int n_mgmtdevs;
 	const char *level;
 	const char *workers;
 	const char *loop;
@@ -86,6 +88,17 @@ static int set_dev(void *priv, const char *value)
 		return err(-E2BIG, "--dev: more than %d devices", DEVS_MAX);
 	}
 	run->devs[run->n_devs++] = value;
+	return 0;
+}
+
+static int set_mgmtdev(void *priv, const char *value)
+{
+	struct run *run = priv;
+
+	if (run->n_mgmtdevs == DEVS_MAX) {
+		return err(-E2BIG, "--mgmtdev: more than %d", DEVS_MAX);
+	}
+	run->mgmtdevs[run->n_mgmtdevs++] = value;
 	return 0;
 }
 
@@ -126,6 +139,10 @@ static const struct arg_option options[] = {
 	  "a device: \"NAME MGMTDEV [KEY VALUE | KEY=VALUE]... [bind DRIVER "
 	  "[KEY VALUE | KEY=VALUE]...]\"; repeatable",
 	  set_dev },
+	{ "mgmtdev", 'm', "SPEC",
+	  "change a management device first: \"MGMTDEV KEY=VALUE...\"; "
+	  "repeatable",
+	  set_mgmtdev },
 	{ "workers", 'w', "N", "threads for virtqueues (CPUs, at most 4)",
 	  set_workers },
 	{ "loop", 0, "KIND",
@@ -264,17 +281,32 @@ static int add_dev(int fd, const char *spec)
 	return err_context(r, "--dev '%s'", spec);
 }
 
+static int change_mgmtdev(int fd, const char *spec)
+{
+	json_t *params = NULL;
+	int r = devspec_mgmtdev_from_text(spec, &params);
+
+	if (r == 0) {
+		r = client_call(fd, "mgmtdev.set", params, NULL);
+	}
+	json_decref(params);
+	return err_context(r, "--mgmtdev '%s'", spec);
+}
+
 static int add_devs(const struct run *run)
 {
 	_cleanup_close_ int fd = -1;
 	int r = 0;
 
-	if (run->n_devs == 0) {
+	if (run->n_devs == 0 && run->n_mgmtdevs == 0) {
 		return 0;
 	}
 	fd = client_connect(run->rpc_path);
 	if (fd < 0) {
 		return fd;
+	}
+	for (unsigned int i = 0; i < run->n_mgmtdevs && r == 0; i++) {
+		r = change_mgmtdev(fd, run->mgmtdevs[i]);
 	}
 	for (unsigned int i = 0; i < run->n_devs && r == 0; i++) {
 		r = add_dev(fd, run->devs[i]);

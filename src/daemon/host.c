@@ -331,6 +331,18 @@ int host_add(struct host *host, const char *spec)
 	return err_context(r, "--dev '%s'", spec);
 }
 
+int host_set(struct host *host, const char *spec)
+{
+	json_t *params = NULL;
+	int r = devspec_mgmtdev_from_text(spec, &params);
+
+	if (r == 0) {
+		r = invoke(host, "mgmtdev.set", params);
+	}
+	json_decref(params);
+	return err_context(r, "--mgmtdev '%s'", spec);
+}
+
 /* ---- sockets ---- */
 
 static int open_socket(int activated_fd, const char *path, int type,

@@ -48,6 +48,9 @@ struct host *host_free(struct host *host);
  */
 int host_add(struct host *host, const char *spec);
 
+/* Changes a management device: "MGMTDEV KEY=VALUE...". Return: 0; -errno */
+int host_set(struct host *host, const char *spec);
+
 /**
  * host_serve() - open the sockets, or take those of socket activation
  *

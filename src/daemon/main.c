@@ -27,6 +27,8 @@ struct settings {
 	struct host_options host;
 	const char *devs[DEVS_MAX];
 	unsigned int n_devs;
+	const char *mgmtdevs[DEVS_MAX];
+	unsigned int n_mgmtdevs;
 	enum log_level level;
 	bool wants_help;
 	bool wants_version;
@@ -52,6 +54,17 @@ static int set_dev(void *priv, const char *value)
 		return err(-E2BIG, "--dev: more than %d devices", DEVS_MAX);
 	}
 	s->devs[s->n_devs++] = value;
+	return 0;
+}
+
+static int set_mgmtdev(void *priv, const char *value)
+{
+	struct settings *s = priv;
+
+	if (s->n_mgmtdevs == DEVS_MAX) {
+		return err(-E2BIG, "--mgmtdev: more than %d", DEVS_MAX);
+	}
+	s->mgmtdevs[s->n_mgmtdevs++] = value;
 	return 0;
 }
 
@@ -133,6 +146,10 @@ static const struct arg_option options[] = {
 	  "make a device first: \"NAME MGMTDEV [KEY VALUE]... [bind DRIVER "
 	  "[KEY VALUE]...]\"; repeatable",
 	  set_dev },
+	{ "mgmtdev", 'm', "SPEC",
+	  "change a management device first: \"MGMTDEV KEY=VALUE...\"; "
+	  "repeatable",
+	  set_mgmtdev },
 	{ "workers", 'w', "N", "threads for virtqueues (CPUs, at most 4)",
 	  set_workers },
 	{ "loop", 0, "KIND", "wait by auto (default), io_uring or epoll",
@@ -186,6 +203,9 @@ static int start_and_run(const struct settings *s, struct host *host)
 {
 	int r = 0;
 
+	for (unsigned int i = 0; i < s->n_mgmtdevs && r == 0; i++) {
+		r = host_set(host, s->mgmtdevs[i]);
+	}
 	for (unsigned int i = 0; i < s->n_devs && r == 0; i++) {
 		r = host_add(host, s->devs[i]);
 	}

@@ -281,3 +281,44 @@ int devspec_from_text(const char *text, json_t **ret)
 	}
 	return finish(r, obj, ret);
 }
+
+static int mgmtdev_from(int argc, char *const *argv, bool has_equals,
+			json_t **ret)
+{
+	json_t *obj;
+	int r;
+
+	if (argc < 2) {
+		return err(-EINVAL, "MGMTDEV and keys to change are needed");
+	}
+	obj = json_pack("{s:s}", "mgmtdev", argv[0]);
+	if (!obj) {
+		return err(-EINVAL, "a word is not UTF-8");
+	}
+	r = take_pairs(obj, argc - 1, argv + 1, has_equals, NULL,
+		       devspec_take_param);
+	if (r < 0) {
+		json_decref(obj);
+		return r;
+	}
+	*ret = obj;
+	return 0;
+}
+
+int devspec_mgmtdev_from_words(int argc, char *const *argv, json_t **ret)
+{
+	return mgmtdev_from(argc, argv, false, ret);
+}
+
+int devspec_mgmtdev_from_text(const char *text, json_t **ret)
+{
+	_cleanup_free_ char *copy = strdup(text);
+	char *words[WORDS_MAX];
+	int n;
+
+	if (!copy) {
+		return err(-ENOMEM, "out of memory");
+	}
+	n = split(copy, words);
+	return n < 0 ? n : mgmtdev_from(n, words, true, ret);
+}

@@ -37,6 +37,18 @@ int devspec_from_words(int argc, char *const *argv, json_t **ret);
 int devspec_from_text(const char *text, json_t **ret);
 
 /**
+ * devspec_mgmtdev_from_text() - [BUS/]MGMTDEV [KEY VALUE | KEY=VALUE]...
+ * @text: words, as above
+ * @ret: a new object, for mgmtdev.set
+ *
+ * Return: as devspec_from_words()
+ */
+int devspec_mgmtdev_from_text(const char *text, json_t **ret);
+
+/* The same of an argument vector, without the equals signs. */
+int devspec_mgmtdev_from_words(int argc, char *const *argv, json_t **ret);
+
+/**
  * devspec_take_param() - put one KEY VALUE into "params" of an object
  * @obj: made by one of the above, or for dev.bind
  *

@@ -110,6 +110,10 @@ json_t *mgmt_json_mgmtdev(const struct vdpa_mgmtdev *mgmtdev)
 		ok &= json_put(obj, "keys",
 			       keys(mgmtdev->keys, mgmtdev->n_keys));
 	}
+	if (mgmtdev->n_own_keys > 0) {
+		ok &= json_put(obj, "own_keys",
+			       keys(mgmtdev->own_keys, mgmtdev->n_own_keys));
+	}
 	return json_if(ok, obj);
 }
 

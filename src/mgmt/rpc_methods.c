@@ -106,6 +106,35 @@ static int mgmtdev_show(struct call *call, json_t **ret)
 	return answer(ok, outer, ret);
 }
 
+enum {
+	MGMTDEV_SET_MGMTDEV,
+	MGMTDEV_SET_PARAMS,
+};
+static const struct rpc_param mgmtdev_set_params[] = {
+	{ "mgmtdev", RPC_STRING, true, MGMT_HANDLE_MAX - 1,
+	  "[BUS/]MGMTDEV to change" },
+	{ "params", RPC_DICT, true, VDPA_PARAMS_MAX, "its own keys" },
+};
+
+static unsigned int take_params(const struct rpc_arg *arg,
+				struct vdpa_param params[VDPA_PARAMS_MAX]);
+
+static int mgmtdev_set(struct call *call, json_t **ret)
+{
+	struct vdpa_dev_config config = { .is_admin = call->is_admin };
+	struct vdpa_mgmtdev *mgmtdev;
+	int r = mgmt_find_mgmtdev(
+		call->bus, call->args[MGMTDEV_SET_MGMTDEV].text, &mgmtdev);
+
+	if (r < 0) {
+		return r;
+	}
+	config.n_params =
+		take_params(&call->args[MGMTDEV_SET_PARAMS], config.params);
+	r = vdpa_mgmtdev_set(mgmtdev, &config);
+	return r < 0 ? r : no_answer(ret);
+}
+
 /*
  * dev.show and dev.config.show: of one device, or of all that are managed.
  * @put returns 0, -errno of why this device has none, or -ENOMEM.
@@ -546,6 +575,8 @@ static int describe(struct call *call, json_t **ret);
 static const struct method methods[] = {
 	{ "mgmtdev.show", "what makes devices", false,
 	  PARAMS(mgmtdev_show_params), mgmtdev_show },
+	{ "mgmtdev.set", "change what makes devices", true,
+	  PARAMS(mgmtdev_set_params), mgmtdev_set },
 	{ "dev.show", "the devices", false, PARAMS(show_params), dev_show },
 	{ "dev.add", "make a device", true, PARAMS(add_params), dev_add },
 	{ "dev.del",

@@ -146,6 +146,11 @@ static void test_errors_are_errno_with_text(void **state)
 		{ CALL("dev.add", "\"name\":\"b1\",\"mgmtdev\":\"a/b/c\""),
 		  EINVAL, "not like MGMTDEV or BUS/MGMTDEV" },
 		{ CALL("dev.del", "\"name\":\"none\""), ENODEV, "device" },
+		{ CALL("mgmtdev.set", "\"mgmtdev\":\"none\",\"params\":{}"),
+		  ENODEV, "specified mgmt device" },
+		{ CALL("mgmtdev.set",
+		       "\"mgmtdev\":\"fakenet\",\"params\":{\"x\":\"1\"}"),
+		  EOPNOTSUPP, "takes no 'x'" },
 		{ CALL("dev.show", "\"name\":\"none\""), ENODEV,
 		  "device not found" },
 		{ CALL("dev.set", "\"name\":\"n0\",\"mac\":"
@@ -248,7 +253,7 @@ static void test_describe_lists_every_method(void **state)
 		json_object_get(json_object_get(obj, "result"), "methods");
 	json_t *name;
 
-	assert_int_equal(json_object_size(methods), 13);
+	assert_int_equal(json_object_size(methods), 14);
 	name = json_object_get(
 		json_object_get(json_object_get(methods, "dev.add"), "params"),
 		"name");

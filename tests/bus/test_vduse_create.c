@@ -287,6 +287,58 @@ static void test_too_many_groups_cannot_be_attached(void **state)
 	assert_int_equal(rig_destroy(r, "vd0"), 0);
 }
 
+static int mgmtdev_set(struct rig *r, const char *key, const char *value)
+{
+	struct vdpa_dev_config config = { .n_params = 1 };
+
+	(void)snprintf(config.params[0].key, sizeof(config.params[0].key), "%s",
+		       key);
+	(void)snprintf(config.params[0].value, sizeof(config.params[0].value),
+		       "%s", value);
+	return vdpa_mgmtdev_set(r->vduse, &config);
+}
+
+static void test_allow_is_asked_at_each_create(void **state)
+{
+	struct vduse_create nic = rig_config("n"), disk = rig_config("d"),
+			    rng = rig_config("r");
+	struct rig *r = *state;
+
+	nic.device_id = VIRTIO_ID_NET;
+	nic.features |= BIT_ULL(VIRTIO_NET_F_CTRL_VQ);
+	disk.features |= BIT_ULL(VIRTIO_BLK_F_CONFIG_WCE);
+	rng.device_id = VIRTIO_ID_RNG;
+	assert_int_equal(mgmtdev_set(r, "allow", "ctrl_vq"), 0);
+	assert_int_equal(rig_create(r, &nic), 0);
+	assert_int_equal(rig_create(r, &disk), -EINVAL);
+	assert_int_equal(rig_create(r, &rng), -EINVAL);
+	assert_int_equal(rig_destroy(r, "n"), 0);
+	assert_int_equal(mgmtdev_set(r, "allow", "config_wce,any_id"), 0);
+	assert_int_equal(rig_create(r, &nic), -EINVAL);
+	assert_int_equal(rig_create(r, &disk), 0);
+	assert_int_equal(rig_create(r, &rng), 0);
+	assert_int_equal(mgmtdev_set(r, "allow", "config"), -EINVAL);
+	assert_int_equal(mgmtdev_set(r, "allow", ""), -EINVAL);
+	assert_int_equal(mgmtdev_set(r, "allow", "ctrl_vq,"), -EINVAL);
+	assert_int_equal(mgmtdev_set(r, "allow", "none"), 0);
+	assert_int_equal(rig_destroy(r, "d"), 0);
+	assert_int_equal(rig_create(r, &disk), -EINVAL);
+	assert_int_equal(mgmtdev_set(r, "nothing", "1"), -EOPNOTSUPP);
+}
+
+static void test_destroy_by_the_user(void **state)
+{
+	struct rig *r = *state;
+
+	assert_int_equal(mgmtdev_set(r, "destroy", "none"), -ENOENT);
+	assert_int_equal(mgmtdev_set(r, "destroy", "vd0"), -EBUSY);
+	assert_int_equal(vdpa_dev_del(r->w->bus, "vd0", NULL, NULL), 0);
+	assert_int_equal(mgmtdev_set(r, "destroy", "vd0"), -EBUSY);
+	rig_close(r);
+	assert_int_equal(mgmtdev_set(r, "destroy", "vd0"), 0);
+	assert_int_equal(rig_open(r), -ENOENT);
+}
+
 static void keep_result(void *priv, int result)
 {
 	*(int *)priv = result;
@@ -393,6 +445,8 @@ static const struct CMUnitTest tests[] = {
 	BARE(test_limit_of_queues_holds_for_all_devices),
 	BARE(test_limit_of_devices),
 	BARE(test_too_many_groups_cannot_be_attached),
+	BARE(test_allow_is_asked_at_each_create),
+	WITH(test_destroy_by_the_user),
 	BARE(test_expected_device_is_added_when_it_is_complete),
 	BARE(test_expected_device_without_queues),
 	BARE(test_expected_device_that_never_comes),

@@ -416,11 +416,60 @@ static int vduse_dev_set(struct vdpa_mgmtdev *mgmtdev, struct vdpa_device *vdev,
 
 /* ---- the management device ---- */
 
+/* Also one whose process died without a word. */
+static int destroy_by_name(struct vduse *vduse, const char *name)
+{
+	struct vduse_dev *dev = vduse_find(vduse, name);
+
+	return dev ? vduse_dev_destroy(dev)
+		   : err(-ENOENT, "there is no VDUSE device %s", name);
+}
+
+static int vduse_set(struct vdpa_mgmtdev *mgmtdev,
+		     const struct vdpa_dev_config *config)
+{
+	struct vduse *vduse = container_of(mgmtdev, struct vduse, mgmtdev);
+	struct params p = { .timeout_s = vduse->timeout_s };
+	uint64_t allow = vduse->allow;
+	const char *doomed = NULL;
+	int r = 0;
+
+	for (unsigned int i = 0; r == 0 && i < config->n_params; i++) {
+		const struct vdpa_param *param = &config->params[i];
+
+		if (strcmp(param->key, "allow") == 0) {
+			r = vduse_allow_parse(param->value, &allow);
+		} else if (strcmp(param->key, "timeout") == 0) {
+			r = set_timeout(&p, param->value);
+		} else {
+			doomed = param->value;
+		}
+	}
+	if (r == 0 && doomed) {
+		r = destroy_by_name(vduse, doomed);
+	}
+	if (r == 0) {
+		vduse->allow = allow;
+		vduse->timeout_s = p.timeout_s;
+	}
+	return r;
+}
+
+static const struct vdpa_key vduse_own_keys[] = {
+	{ "allow", "LIST|none",
+	  "let processes create what the kernel refuses: ctrl_vq, config_wce, "
+	  "any_id (default none)" },
+	{ "timeout", "SECONDS", "of devices that are created from now on" },
+	{ "destroy", "NAME",
+	  "a device that no process has open and that is not on the bus" },
+};
+
 static const struct vdpa_mgmtdev_ops vduse_mgmtdev_ops = {
 	.dev_add = vduse_dev_add,
 	.dev_del = vduse_dev_del,
 	.dev_set_attr = vduse_dev_set,
 	.dev_is_there = vduse_dev_is_there,
+	.set = vduse_set,
 };
 
 int vduse_register(struct vdpa_bus *bus, struct cdev *cdev,
@@ -444,6 +493,8 @@ int vduse_register(struct vdpa_bus *bus, struct cdev *cdev,
 		.keys = vduse_keys,
 		.n_keys = ARRAY_SIZE(vduse_keys),
 		.set_keys = vduse_keys,
+		.own_keys = vduse_own_keys,
+		.n_own_keys = ARRAY_SIZE(vduse_own_keys),
 		.n_set_keys = N_SET_KEYS,
 	};
 	r = cdev_node_new(cdev, "vduse", "vduse/control", 0, &vduse_control_ops,
