@@ -25,7 +25,9 @@ set -euo pipefail
 form=$1 info=$2 copy=$3 bench=$4 work=$5
 driver=virtio-blk-vhost-vdpa
 path=path=/dev/vhost-vdpa-0
-# With --daemonize it returns when its exports are there.
+# With --daemonize it returns when its exports are there. It keeps a log named
+# after the export where TMPDIR says: one for the whole machine otherwise.
+export TMPDIR=$work
 serve=(qemu-storage-daemon --pidfile "$work/pid"
 	--blockdev "file,node-name=f,filename=$work/image,locking=off"
 	--export "vduse-blk,id=e,name=vb0,node-name=f,writable=on,num-queues=2")
