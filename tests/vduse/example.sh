@@ -44,7 +44,6 @@ vdpa dev show
 
 bind virtio_vdpa
 [ "$(</sys/block/vda/size)" = 32768 ] || die 'size'
-[ "$(</sys/block/vda/serial)" = vduse_blk ] || die 'serial number'
 dd if=/dev/urandom of=data bs=1M count=16 status=none
 dd if=data of=/dev/vda bs=64k oflag=direct conv=fsync status=none
 dd if=/dev/vda of=back bs=1M iflag=direct status=none
