@@ -540,8 +540,12 @@ void relay_drain_end(void *priv)
 	const struct relay_drain *drain = priv;
 
 	for (uint32_t i = 0; i < drain->relay->soft.vdev.nvqs; i++) {
+		struct relay_vq *q = &drain->relay->vqs[i];
+
 		if (drain->idx == SOFT_ALL || drain->idx == i) {
-			drain->relay->vqs[i].is_draining = false;
+			q->is_draining = false;
+			drain->relay->n_full -= q->is_full;
+			q->is_full = false;
 		}
 	}
 }
