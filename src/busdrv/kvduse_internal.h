@@ -105,6 +105,12 @@ struct kvduse_log {
 	bool is_found; /* it was there, and may know more than we do */
 };
 
+enum kvduse_job_state {
+	JOB_RUNS,
+	JOB_DONE, /* the control thread joins and frees */
+	JOB_LEFT, /* the thread frees */
+};
+
 /* Something that blocks, on a thread of its own. */
 struct kvduse_job {
 	const struct kvduse_sys *sys;
@@ -114,7 +120,7 @@ struct kvduse_job {
 	int done_fd; /* an eventfd */
 	int result;
 	char text[ERR_TEXT_MAX];
-	uint32_t is_left; /* atomic: by us or by the thread; the other frees */
+	uint32_t state; /* atomic: enum kvduse_job_state */
 };
 
 struct kvduse {

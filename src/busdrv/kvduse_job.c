@@ -27,10 +27,8 @@
 
 static void job_free(struct kvduse_job *job)
 {
-	if (__atomic_exchange_n(&job->is_left, 1, __ATOMIC_ACQ_REL)) {
-		(void)close_fd(job->done_fd);
-		free(job);
-	}
+	(void)close_fd(job->done_fd);
+	free(job);
 }
 
 static void *job_main(void *priv)
@@ -41,9 +39,13 @@ static void *job_main(void *priv)
 	job->result = job->fn(job->name);
 	(void)snprintf(job->text, sizeof(job->text), "%s",
 		       err_text(job->result));
-	/* It is our own, and empty: there is room. */
-	(void)!write(job->done_fd, &one, sizeof(one));
-	job_free(job);
+	if (__atomic_exchange_n(&job->state, JOB_DONE, __ATOMIC_ACQ_REL) ==
+	    JOB_LEFT) {
+		job_free(job);
+	} else {
+		/* It is our own, and empty: there is room. */
+		(void)!write(job->done_fd, &one, sizeof(one));
+	}
 	return NULL;
 }
 
@@ -60,7 +62,6 @@ static int start_thread(struct kvduse_job *job)
 	if (r != 0) {
 		return err(-r, "a thread: %s", strerror(r));
 	}
-	pthread_detach(job->thread);
 	return 0;
 }
 
@@ -90,18 +91,22 @@ int kvduse_job_start(struct kvduse *kv, int (*fn)(const char *name))
 	return 0;
 }
 
-static bool is_done(const struct kvduse_job *job)
-{
-	struct pollfd p = { .fd = job->done_fd, .events = POLLIN };
-
-	return poll(&p, 1, 0) == 1;
-}
-
 void kvduse_job_leave(struct kvduse *kv)
 {
+	struct kvduse_job *job = steal_ptr(kv->job);
+	pthread_t thread;
+
 	kv->job_watch = loop_watch_free(kv->job_watch);
-	if (kv->job) {
-		job_free(steal_ptr(kv->job));
+	if (!job) {
+		return;
+	}
+	thread = job->thread;
+	if (__atomic_exchange_n(&job->state, JOB_LEFT, __ATOMIC_ACQ_REL) ==
+	    JOB_DONE) {
+		pthread_join(thread, NULL);
+		job_free(job);
+	} else {
+		pthread_detach(thread);
 	}
 }
 
@@ -109,7 +114,8 @@ bool kvduse_job_take(struct kvduse *kv, int *ret_result)
 {
 	struct kvduse_job *job = kv->job;
 
-	if (!job || !is_done(job)) {
+	if (!job ||
+	    __atomic_load_n(&job->state, __ATOMIC_ACQUIRE) != JOB_DONE) {
 		return false;
 	}
 	*ret_result = job->result < 0 ? err(job->result, "%s", job->text) : 0;

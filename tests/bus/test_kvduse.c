@@ -357,7 +357,7 @@ static void test_deletion_waits_until_the_kernel_lets_go(void **state)
 	k->detach_result = -EBUSY;
 	assert_int_equal(vdpa_dev_del(k->w->bus, "b0", note_deleted, &result),
 			 0);
-	while (k->n_detached < 3) {
+	while (__atomic_load_n(&k->n_detached, __ATOMIC_RELAXED) < 3) {
 		check_io(k, 0, 1);
 		assert_true(vkernel_status(k, 0xf));
 	}
@@ -466,7 +466,7 @@ static void test_a_request_that_nobody_answered_comes_again(void **state)
 	req.s.status = 0xf;
 	vkernel_send(k, &req, sizeof(req));
 	assert_int_equal(vkernel_answer(k, 7).result, VDUSE_REQ_RESULT_OK);
-	k->is_running = true;
+	__atomic_store_n(&k->is_running, true, __ATOMIC_RELEASE);
 	check_io(k, 0, 1);
 	vkernel_reset(k);
 	assert_int_equal(vdpa_dev_unbind(k->w->bus, "b0"), 0);

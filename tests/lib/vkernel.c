@@ -275,7 +275,7 @@ static int fake_detach(const char *name)
 	struct vkernel *k = the_kernel;
 
 	(void)name;
-	k->n_detached++;
+	__atomic_add_fetch(&k->n_detached, 1, __ATOMIC_RELAXED);
 	if (k->detach_result < 0) {
 		return err(k->detach_result, "the kernel holds on");
 	}

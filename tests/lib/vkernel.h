@@ -73,7 +73,7 @@ struct vkernel {
 	int attach_result;
 	int detach_result;
 	unsigned int n_attached;
-	unsigned int n_detached;
+	unsigned int n_detached; /* atomic */
 	unsigned int n_config_irqs;
 	void (*on_attach)(struct vkernel *k);
 
