@@ -15,6 +15,8 @@ here=$(dirname "$(realpath "$0")")
 job=$1
 export GUEST_MODULES=vduse,$2
 shift 2
+# The jobs take well under a minute; machines are busy.
+export GUEST_TIMEOUT=${GUEST_TIMEOUT:-280}
 
 GUEST_SHARE=$(mktemp -d "${TMPDIR:-/tmp}/vdpakit-bound.XXXXXX")
 export GUEST_SHARE

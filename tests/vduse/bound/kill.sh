@@ -15,13 +15,24 @@ esac
 kills=$2
 
 truncate -s 64M "$work/disk"
+# It is ready when its log says so: quicker here than what plays systemd.
 start()
 {
-	start_daemon --dev "d0 blk backend file path $work/disk num_queues 2 $(
+	local tail
+
+	"$vdpakitd" --socket "$rpc" --preload "$preload" \
+		--dev "d0 blk backend file path $work/disk num_queues 2 $(
 		)device_features $blk bind vduse" \
 		--dev "n0 vdpasim_net mac 52:54:00:12:34:56 $(
-		)device_features $net bind vduse"
+		)device_features $net bind vduse" 2>"$work/log" &
+	daemon_pid=$!
+	exec {tail}< <(exec tail -c +1 -f --pid=$daemon_pid -s 0.02 \
+		"$work/log" 2>/dev/null)
+	grep -q 'vdpakitd: ready' <&"$tail" ||
+		die "not ready: $(cat "$work/log")"
+	exec {tail}<&-
 }
+export VDPAKIT_RPC=$rpc
 start
 disk=$(node d0 block)
 card=$(node n0 net)

@@ -15,6 +15,9 @@
 jobs_here=$(dirname "$(realpath "${BASH_SOURCE[0]}")")
 guest_in=$(realpath "$jobs_here/../../guest/in")
 
+# As udev has it.
+[ -e /dev/fd ] || ln -s /proc/self/fd /dev/fd
+
 has_node()
 {
 	ls -d /sys/bus/vdpa/devices/"$1"/virtio*/"$2"/*
