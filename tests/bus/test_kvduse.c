@@ -78,13 +78,13 @@ static void test_a_disk_is_made_as_it_is(void **state)
 	struct vkernel *k = fx->k;
 
 	assert_int_equal(vkernel_bind(k, "b0", "name=disk-0"), 0);
-	assert_string_equal(k->created.name, "disk-0");
-	assert_int_equal(k->created.device_id, VIRTIO_ID_BLOCK);
-	assert_int_equal(k->created.vq_num, fx->vdev->nvqs);
-	assert_int_equal(k->created.vq_align, 4096);
-	assert_int_equal(k->created.config_size,
+	assert_string_equal(k->created->name, "disk-0");
+	assert_int_equal(k->created->device_id, VIRTIO_ID_BLOCK);
+	assert_int_equal(k->created->vq_num, fx->vdev->nvqs);
+	assert_int_equal(k->created->vq_align, 4096);
+	assert_int_equal(k->created->config_size,
 			 vdpa_get_config_size(fx->vdev));
-	assert_int_equal(k->created.features,
+	assert_int_equal(k->created->features,
 			 vdpa_get_device_features(fx->vdev) &
 				 ~BIT_ULL(VIRTIO_BLK_F_CONFIG_WCE));
 	assert_int_equal(k->vqs[0].setup.max_size,
@@ -105,10 +105,10 @@ static void test_a_card_has_no_control_queue(void **state)
 	assert_true(
 		has_bit(vdpa_get_device_features(vdev), VIRTIO_NET_F_CTRL_VQ));
 	assert_int_equal(vkernel_bind(k, "n0", ""), 0);
-	assert_int_equal(k->created.vq_num, 2);
-	assert_false(has_bit(k->created.features, VIRTIO_NET_F_CTRL_VQ));
-	assert_false(has_bit(k->created.features, VIRTIO_NET_F_CTRL_MAC_ADDR));
-	assert_true(has_bit(k->created.features, VIRTIO_NET_F_MAC));
+	assert_int_equal(k->created->vq_num, 2);
+	assert_false(has_bit(k->created->features, VIRTIO_NET_F_CTRL_VQ));
+	assert_false(has_bit(k->created->features, VIRTIO_NET_F_CTRL_MAC_ADDR));
+	assert_true(has_bit(k->created->features, VIRTIO_NET_F_MAC));
 	assert_int_equal(config->max_virtqueue_pairs, 1);
 }
 
@@ -122,8 +122,8 @@ static void test_groups_and_spaces_where_the_kernel_knows_them(void **state)
 	k->latest = VDUSE_API_V1;
 	assert_int_equal(vkernel_bind(k, "n0", ""), 0);
 	assert_int_equal(k->version, VDUSE_API_V1);
-	assert_int_equal(k->created.ngroups, vdev->ngroups);
-	assert_int_equal(k->created.nas, vdev->nas);
+	assert_int_equal(k->created->ngroups, vdev->ngroups);
+	assert_int_equal(k->created->nas, vdev->nas);
 	req.vq_group_asid.asid = 1;
 	assert_int_equal(vkernel_ask(k, &req).result, VDUSE_REQ_RESULT_OK);
 	req.vq_group_asid.asid = vdev->nas;

@@ -211,16 +211,16 @@ static void test_a_leftover_that_nobody_uses_is_replaced(void **state)
 	assert_int_equal(vkernel_bind(k, "b0", "keep=on attach=off"), 0);
 	vkernel_restart(k);
 	assert_true(k->exists);
-	k->created.vendor_id = 4711;
+	k->created->vendor_id = 4711;
 	assert_int_equal(vkernel_bind(k, "b0", ""), 0);
-	assert_int_not_equal(k->created.vendor_id, 4711);
+	assert_int_not_equal(k->created->vendor_id, 4711);
 }
 
 static void test_another_device_of_that_name_is_not_touched(void **state)
 {
 	struct fixture *fx = *state;
 	struct vkernel *k = fx->k;
-	struct vduse_create *c = &k->created;
+	struct vduse_create *c = k->created;
 
 	assert_int_equal(vkernel_bind(k, "b0", "keep=on"), 0);
 	vkernel_restart(k);
@@ -384,7 +384,7 @@ static void test_mappings_that_make_no_sense_are_refused(void **state)
 		assert_int_equal(vdpa_n_maps(fx->vdev, 0), 0);
 		vkernel_reset(k);
 		vkernel_make_queue(k, 0, 8);
-		k->features = k->created.features;
+		k->features = k->created->features;
 		assert_false(vkernel_status(k, 0xf));
 		check_lives(k);
 		vkernel_reset(k);
@@ -448,7 +448,7 @@ static void test_queues_that_make_no_sense_are_refused(void **state)
 
 	assert_int_equal(vkernel_bind(k, "b0", ""), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
-		k->features = k->created.features & ~PACKED;
+		k->features = k->created->features & ~PACKED;
 		vkernel_map_memory(k);
 		k->vqs[0].info = bad[i];
 		assert_false(vkernel_status(k, 0xf));
@@ -468,7 +468,7 @@ static void test_queues_in_the_wrong_place_harm_nobody(void **state)
 
 	assert_int_equal(vkernel_bind(k, "b0", ""), 0);
 	for (int i = 0; i < 3; i++) {
-		k->features = k->created.features;
+		k->features = k->created->features;
 		if (i < 2) {
 			k->features &= ~PACKED;
 		}
@@ -500,7 +500,7 @@ static void test_features_that_were_not_offered_are_not_taken(void **state)
 	vkernel_map_memory(k);
 	assert_true(vkernel_status(k, 0xb));
 	assert_int_equal(vdpa_get_driver_features(fx->vdev),
-			 k->created.features & ~PACKED);
+			 k->created->features & ~PACKED);
 	check_lives(k);
 	vkernel_reset(k);
 	k->features = 0; /* no ACCESS_PLATFORM */
@@ -548,7 +548,7 @@ static void test_whatever_fails_a_start_can_be_tried_again(void **state)
 
 	assert_int_equal(vkernel_bind(k, "b0", ""), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(cmds); i++) {
-		k->features = k->created.features & ~PACKED;
+		k->features = k->created->features & ~PACKED;
 		vkernel_map_memory(k);
 		vkernel_make_queue(k, 0, 8);
 		k->fail_ioctl = cmds[i];

@@ -268,10 +268,10 @@ static void test_s91_umem_needs_a_bounce_buffer(void **state)
 static void use_everything(struct rig *r, const struct vduse_request *req)
 {
 	struct vduse_iotlb_entry e = { .last = UINT64_MAX };
-	struct {
+	union {
 		struct vduse_config_data head;
-		uint8_t bytes[4];
-	} config = { .head.offset = 60, .head.length = 4 };
+		uint8_t room[sizeof(struct vduse_config_data) + 4];
+	} config = { .head = { .offset = 60, .length = 4 } };
 	uint64_t features;
 	int64_t fd;
 
@@ -435,24 +435,24 @@ static void test_s84_inject_config_irq(void **state)
 static void test_config_space_is_the_processs(void **state)
 {
 	struct rig *r = with_client(state);
-	struct {
+	union {
 		struct vduse_config_data head;
-		uint8_t bytes[4];
-	} set = { .head = { .offset = 60, .length = 4 },
-		  .bytes = { 1, 2, 3, 4 } };
-	struct {
+		uint8_t room[sizeof(struct vduse_config_data) + 4];
+	} set = { .head = { .offset = 60, .length = 4 } };
+	union {
 		struct vhost_vdpa_config head;
-		uint8_t bytes[4];
+		uint8_t room[sizeof(struct vhost_vdpa_config) + 4];
 	} get = { .head = { .off = 60, .len = 4 } };
 
+	memcpy(set.head.buffer, "\1\2\3\4", 4);
 	assert_int_equal(rig_ioctl(r, VDUSE_DEV_SET_CONFIG, &set), 0);
 	assert_int_equal(rig_client(r, VHOST_VDPA_GET_CONFIG, &get), 0);
-	assert_memory_equal(get.bytes, set.bytes, 4);
+	assert_memory_equal(get.head.buf, set.head.buffer, 4);
 	/* the client's words are lost */
-	memset(get.bytes, 9, 4);
+	memset(get.head.buf, 9, 4);
 	assert_int_equal(rig_client(r, VHOST_VDPA_SET_CONFIG, &get), 0);
 	assert_int_equal(rig_client(r, VHOST_VDPA_GET_CONFIG, &get), 0);
-	assert_memory_equal(get.bytes, set.bytes, 4);
+	assert_memory_equal(get.head.buf, set.head.buffer, 4);
 	set.head.offset = 61;
 	assert_int_equal(rig_ioctl(r, VDUSE_DEV_SET_CONFIG, &set), -EINVAL);
 	set.head.offset = 4;

@@ -128,11 +128,12 @@ struct vduse_create rig_config(const char *name)
 
 int64_t rig_create(struct rig *r, const struct vduse_create *config)
 {
-	struct {
+	union {
 		struct vduse_create head;
-		uint8_t space[8192];
-	} arg = { .head = *config };
+		uint8_t room[sizeof(struct vduse_create) + 8192];
+	} arg = { .room = { 0 } };
 
+	arg.head = *config;
 	return rig_control(r, VDUSE_CREATE_DEV, &arg);
 }
 

@@ -61,7 +61,7 @@ static int fake_open(const char *path, int flags)
 		errno = ENOENT;
 		return -1;
 	}
-	assert_string_equal(path + strlen("/dev/vduse/"), k->created.name);
+	assert_string_equal(path + strlen("/dev/vduse/"), k->created->name);
 	assert_int_equal(socketpair(AF_UNIX,
 				    SOCK_SEQPACKET | SOCK_NONBLOCK |
 					    SOCK_CLOEXEC,
@@ -97,7 +97,7 @@ static int do_create(struct vkernel *k, const struct vduse_create *c)
 		return -EEXIST;
 	}
 	k->exists = true;
-	k->created = *c;
+	*k->created = *c;
 	memcpy(k->config, c->config, c->config_size);
 	for (unsigned int i = 0; i < VKERNEL_QUEUES_MAX; i++) {
 		k->vqs[i].info = (struct vduse_vq_info){ .index = i };
@@ -108,7 +108,7 @@ static int do_create(struct vkernel *k, const struct vduse_create *c)
 
 static int do_destroy(struct vkernel *k, const char *name)
 {
-	if (!k->exists || strcmp(name, k->created.name) != 0) {
+	if (!k->exists || strcmp(name, k->created->name) != 0) {
 		return -EINVAL;
 	}
 	if (k->is_attached || is_open(k)) {
@@ -143,7 +143,7 @@ static int get_fd(struct vkernel *k, struct vduse_iotlb_entry_as *e,
 static int set_config(struct vkernel *k, const struct vduse_config_data *d)
 {
 	if (d->length == 0 ||
-	    !range_fits(d->offset, d->length, k->created.config_size)) {
+	    !range_fits(d->offset, d->length, k->created->config_size)) {
 		return -EINVAL;
 	}
 	memcpy(k->config + d->offset, d->buffer, d->length);
@@ -175,7 +175,7 @@ static int vq_ioctl(struct vkernel *k, unsigned long cmd, void *arg)
 {
 	uint32_t idx = *(uint32_t *)arg; /* it stands first in all of them */
 
-	if (idx >= k->created.vq_num) {
+	if (idx >= k->created->vq_num) {
 		return -EINVAL;
 	}
 	switch (cmd) {
@@ -255,7 +255,7 @@ static int fake_attach(const char *name)
 {
 	struct vkernel *k = the_kernel;
 
-	assert_string_equal(name, k->created.name);
+	assert_string_equal(name, k->created->name);
 	k->n_attached++;
 	if (k->attach_result < 0) {
 		return err(k->attach_result, "the kernel says no");
@@ -298,6 +298,8 @@ struct vkernel *vkernel_new(void)
 	struct vkernel *k = calloc(1, sizeof(*k));
 
 	assert_non_null(k);
+	k->created = calloc(1, sizeof(*k->created));
+	assert_non_null(k->created);
 	assert_null(the_kernel);
 	the_kernel = k;
 	k->w = vworld_new(NULL, 1);
@@ -337,6 +339,7 @@ void vkernel_free(struct vkernel *k)
 	close(k->memfd);
 	(void)close_fd(k->sock);
 	the_kernel = NULL;
+	free(k->created);
 	free(k);
 }
 
@@ -540,7 +543,7 @@ void vkernel_start(struct vkernel *k, uint64_t features, unsigned int n_queues,
 	assert_true(vkernel_status(k, 3));
 	k->features = features | BIT_ULL(VIRTIO_F_VERSION_1) |
 		      BIT_ULL(VIRTIO_F_ACCESS_PLATFORM);
-	assert_int_equal(k->features & ~k->created.features, 0);
+	assert_int_equal(k->features & ~k->created->features, 0);
 	assert_true(vkernel_status(k, 0xb));
 	if (k->n_maps == 0) {
 		vkernel_map_memory(k);

@@ -52,7 +52,7 @@ struct vkernel {
 	bool exists;
 	bool is_attached;
 	bool is_open;
-	struct vduse_create created;
+	struct vduse_create *created; /* without config space */
 	uint8_t config[VKERNEL_CONFIG_MAX];
 	uint64_t features; /* of the driver */
 	bool is_running; /* DRIVER_OK was answered */
