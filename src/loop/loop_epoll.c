@@ -116,7 +116,7 @@ static int wait_ns(struct epoll_loop *el, uint64_t timeout_ns)
 
 	if (el->has_pwait2 && timeout_ns > 0 && timeout_ns != LOOP_FOREVER) {
 		n = (int)syscall(SYS_epoll_pwait2, el->epoll_fd, el->events,
-				 EVENTS_MAX, &ts, NULL, 0);
+				 EVENTS_MAX, &ts, NULL, 0UL);
 		if (n >= 0 || errno != ENOSYS) {
 			return n;
 		}

@@ -85,7 +85,7 @@ static bool map_zeroes(char *at, size_t len, int prot)
 {
 	return syscall(MMAP_NR, at, len, prot,
 		       MAP_PRIVATE | MAP_ANONYMOUS | MAP_FIXED | MAP_NORESERVE,
-		       -1, 0) != -1;
+		       -1, 0L) != -1;
 }
 
 /* Return: does the instruction have memory to run on now? */

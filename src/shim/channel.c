@@ -103,7 +103,7 @@ void shim_wire_init(void)
 {
 	static struct wire fallback;
 	long r = SYS(SYS_mmap, NULL, PAGE, PROT_READ | PROT_WRITE,
-		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		     MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
 
 	wire = &fallback;
 	if (r > 0) {
@@ -324,7 +324,7 @@ static int make_room(uint32_t idx)
 		return 0;
 	}
 	r = SYS(SYS_mmap, NULL, PRELOAD_REPLY_MAX, PROT_READ | PROT_WRITE,
-		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
 	if (r < 0) {
 		return (int)r;
 	}

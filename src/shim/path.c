@@ -368,7 +368,7 @@ static int open_devices(int flags)
 		return -ENOENT;
 	}
 	text = SYS(SYS_mmap, NULL, PROC_DEVICES_MAX, PROT_READ | PROT_WRITE,
-		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+		   MAP_PRIVATE | MAP_ANONYMOUS, -1, 0L);
 	if (text < 0) {
 		return -ENOENT;
 	}

@@ -46,7 +46,9 @@
 #include "base/util.h"
 #include "uapi/preload.h"
 
-/* A system call: -errno, errno itself as it was. */
+/* A system call: -errno, errno itself as it was. What the kernel reads as 64 bits
+ * has to be passed as such, constants too: of an int that is passed in memory
+ * the upper half is whatever was there. */
 #define SYS(...)                                \
 	({                                      \
 		int errno_ = errno;             \

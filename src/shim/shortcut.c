@@ -171,7 +171,7 @@ void shim_shortcut_add(int fd, uint32_t cmd, uint32_t arg, uint64_t where,
 	uint32_t offset = (uint32_t)where;
 	struct shortcut *s = NULL;
 	long page = SYS(SYS_mmap, NULL, PRELOAD_SHORTCUT_PAGE, PROT_READ,
-			MAP_SHARED, page_fd, 0);
+			MAP_SHARED, page_fd, 0L);
 
 	(void)SYS(SYS_close, page_fd);
 	if (page > 0 && offset % sizeof(*s->word) == 0 &&

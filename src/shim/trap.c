@@ -286,7 +286,7 @@ static long install(const struct filter *f)
 		     SECCOMP_FILTER_FLAG_TSYNC, &prog);
 
 	if (r == -EACCES &&
-	    SYS(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0) {
+	    SYS(SYS_prctl, PR_SET_NO_NEW_PRIVS, 1L, 0L, 0L, 0L) == 0) {
 		r = SYS(SYS_seccomp, SECCOMP_SET_MODE_FILTER,
 			SECCOMP_FILTER_FLAG_TSYNC, &prog);
 	}
