@@ -33,6 +33,7 @@
  *   vduse_vq.c       ioctls and ops on one virtqueue, kicks
  *   vduse_mem.c      address spaces, and the ioctls that show them
  *   vduse_msg.c      messages
+ *   vduse_drain.c    letting the process finish
  *   vduse_ops.c      config ops
  *
  * Copyright (c) 2026, the vdpakit authors
@@ -262,6 +263,11 @@ int64_t vduse_msg_reply(struct vduse_dev *dev, const void *buf, size_t len);
 void vduse_msg_resend(struct vduse_dev *dev);
 /* Every message fails, from now on for good. */
 void vduse_break(struct vduse_dev *dev);
+
+/* ---- vduse_drain.c ---- */
+
+/* Before a reset: waits for what the process has begun. In a turn. */
+void vduse_drain(struct vduse_dev *dev);
 
 /* ---- vduse_ops.c ---- */
 

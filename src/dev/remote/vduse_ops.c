@@ -174,8 +174,10 @@ static void set_status(struct vdpa_device *vdev, uint8_t status)
 static int reset(struct vdpa_device *vdev)
 {
 	struct vduse_dev *dev = vduse_dev_of(vdev);
-	int r = send_status(dev, 0);
+	int r;
 
+	vduse_drain(dev);
+	r = send_status(dev, 0);
 	dev->status = 0;
 	dev->driver_features = 0;
 	dev->generation++;
