@@ -50,13 +50,15 @@ void vduse_mem_fini(struct vduse_dev *dev)
 
 /* ---- what the client maps ---- */
 
+/* Read-only memory is a machine's firmware, which no request needs. */
 static void count_hidden(struct vduse_dev *dev, const struct iotlb_snap *map)
 {
 	const struct iotlb_entry *e = iotlb_first(map, 0);
 	uint64_t offset, n = 0;
 
 	while (e) {
-		n += region_file_fd(e->region, &offset) < 0;
+		n += (e->perm & MEM_PERM_WO) &&
+		     region_file_fd(e->region, &offset) < 0;
 		e = e->last == UINT64_MAX ? NULL
 					  : iotlb_first(map, e->last + 1);
 	}
