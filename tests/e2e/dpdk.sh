@@ -8,8 +8,10 @@
 #
 # usage: dpdk.sh DOOR testpmd22|testpmd24 split|packed [OPTION=VALUE...]
 #
-# DOOR is vhost-vdpa; vhost-user, where vdpakit listens and testpmd connects; or
-# vhost-user-server, the other way round. OPTIONs are those of net_virtio_user: in_order, mrg_rxbuf, vectorized.
+# DOOR is vhost-vdpa; vhost-user, where vdpakit listens and testpmd connects;
+# vhost-user-server, the other way round; or vduse: as vhost-vdpa, but the card
+# is another testpmd's. OPTIONs are those of net_virtio_user: in_order, mrg_rxbuf,
+# vectorized.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
 door=$1
@@ -18,8 +20,9 @@ testpmd=$tool
 mac=52:54:00:12:34:56
 spec="net0 vdpasim_net mac $mac"
 device=net_virtio_user0,mac=$mac,queue_size=256
+run=("$vdpakit" run --log "${E2E_LOG:-warn}")
 case $door in
-vhost-vdpa)
+vhost-vdpa | vduse)
 	device+=,path=/dev/vhost-vdpa-0
 	;;
 vhost-user)
@@ -32,6 +35,13 @@ vhost-user-server)
 	spec+=" reconnect_ms 50"
 	;;
 esac
+if [ "$door" = vduse ]; then
+	tool testpmd24
+	run+=(-- "$top/tests/vduse/with-card.sh" "$tool" "card$$" 1
+		"$work/card")
+else
+	run+=(--dev "$spec" --)
+fi
 ring=$3
 [ "$ring" = split ] || device+=,packed_vq=1
 shift 3
@@ -64,8 +74,7 @@ for option; do
 done
 
 # The loopback takes frames to the device's own address.
-coproc pmd { exec timeout 100 "$vdpakit" run --log "${E2E_LOG:-warn}" \
-	--dev "$spec" -- stdbuf -oL "$testpmd" "${eal[@]}" \
+coproc pmd { exec timeout 100 "${run[@]}" stdbuf -oL "$testpmd" "${eal[@]}" \
 	--vdev "$device" -- -i --forward-mode=io --eth-peer=0,$mac \
 	--total-num-mbufs=4096 2>&1; }
 pmd_pid=$pmd_PID
@@ -73,6 +82,7 @@ pmd_pid=$pmd_PID
 failed()
 {
 	cat "$work/log" >&2
+	[ ! -e "$work/card" ] || cat "$work/card" >&2
 	die "$@"
 }
 
@@ -130,4 +140,11 @@ exec {pmd[1]}>&- || true
 cat <&"${pmd[0]}" >>"$work/log"
 wait "$pmd_pid" || failed "testpmd ended with status $?"
 grep -E 'path on port' "$work/log" | sort -u
+if [ "$door" = vduse ]; then
+	# Both sides have counted, the card until its end.
+	n_card=$(sed -n 's/^ *RX-packets: \([0-9]*\).*/\1/p' "$work/card" |
+		tail -n 1)
+	[ "${n_card:-0}" -ge "$n" ] || failed "the card saw ${n_card:-0} frames"
+	echo "card: $n_card frames"
+fi
 grep -qE "$path" "$work/log" || failed "DPDK is not $path"
