@@ -337,6 +337,11 @@ int cdev_preload_new(struct cdev *cdev, int take_fd,
 /* Ends every call, releases every file. Takes NULL. Return: NULL. */
 struct cdev_preload *cdev_preload_free(struct cdev_preload *preload);
 
+/* SIGTERM to every process that last used an open file of such a class: what it
+ * serves is about to go. */
+void cdev_preload_end_users(struct cdev_preload *preload,
+			    const char *class_name);
+
 /* Counters since the start, but for the first three: how many there are. */
 struct cdev_preload_stats {
 	uint64_t n_conns;

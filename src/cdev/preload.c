@@ -22,6 +22,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -518,6 +519,23 @@ int cdev_preload_new(struct cdev *cdev, int take_fd,
 	}
 	*ret = preload;
 	return 0;
+}
+
+void cdev_preload_end_users(struct cdev_preload *preload,
+			    const char *class_name)
+{
+	struct conn *conn;
+
+	list_for_each_entry(conn, &preload->conns, node) {
+		const struct ptask *ptask =
+			conn->file ? task_find(preload, conn->last_task) : NULL;
+		pid_t pid = ptask ? cdev_task_pid(ptask->task) : 0;
+
+		if (pid > 0 && strcmp(cdev_file_node(conn->file)->class->name,
+				      class_name) == 0) {
+			(void)kill(pid, SIGTERM); /* it may be gone */
+		}
+	}
 }
 
 struct cdev_preload *cdev_preload_free(struct cdev_preload *preload)

@@ -263,6 +263,10 @@ struct host *host_free(struct host *host)
 	if (!host) {
 		return NULL;
 	}
+	if (is_private(host) && host->preload) {
+		/* They would serve nobody, and never hear of it. */
+		cdev_preload_end_users(host->preload, "vduse");
+	}
 	cdev_preload_free(host->preload);
 	rpc_free(host->rpc);
 	netlink_free(host->netlink);
