@@ -16,24 +16,48 @@
 
 #include "base/err.h"
 
-#define TURN_NS (100ULL * 1000 * 1000)
+#define TURN_NS	  (100ULL * 1000 * 1000)
+#define SETTLE_NS 1000000
+
+static void stop_control(void *priv)
+{
+	struct rig *r = priv;
+
+	loop_stop(r->w->control);
+}
+
+/* Without simulation, that is as long as it takes. */
+static void run_for(struct rig *r, uint64_t ns)
+{
+	struct loop_timer timer;
+
+	if (r->sim) {
+		(void)sim_run(r->sim, ns, NULL, NULL);
+		return;
+	}
+	loop_timer_init(&timer, r->w->control, stop_control, r);
+	assert_int_equal(loop_timer_set(&timer, ns), 0);
+	assert_int_equal(loop_run(r->w->control), 0);
+}
 
 static void client_turn(void *priv)
 {
 	struct rig *r = priv;
 
 	if (!rig_serve(r)) {
-		(void)sim_run(r->sim, TURN_NS, NULL, NULL);
+		run_for(r, r->sim ? TURN_NS : SETTLE_NS);
 	}
 }
 
-static struct rig *rig_new(void)
+static struct rig *rig_new(bool has_threads)
 {
 	const struct sim_options options = { .seed = 1 };
 	struct rig *r = calloc(1, sizeof(*r));
 
 	assert_non_null(r);
-	assert_int_equal(sim_new(&options, &r->sim), 0);
+	if (!has_threads) {
+		assert_int_equal(sim_new(&options, &r->sim), 0);
+	}
 	r->w = vworld_new(r->sim, 1);
 	assert_int_equal(vduse_register(r->w->bus, r->w->cdev, &r->vduse), 0);
 	assert_int_equal(cdev_local_new(r->w->cdev, &r->process), 0);
@@ -52,14 +76,14 @@ static struct rig *rig_new(void)
 
 int rig_set_up_bare(void **state)
 {
-	*state = rig_new();
+	*state = rig_new(false);
 	return 0;
 }
 
-static struct rig *rig_with_device(uint64_t version)
+static struct rig *rig_with_device(uint64_t version, bool has_threads)
 {
 	struct vduse_create config = rig_config("vd0");
-	struct rig *r = rig_new();
+	struct rig *r = rig_new(has_threads);
 
 	config.vq_num = 2;
 	if (version >= VDUSE_API_V1) {
@@ -78,13 +102,19 @@ static struct rig *rig_with_device(uint64_t version)
 
 int rig_set_up(void **state)
 {
-	*state = rig_with_device(VDUSE_API_V0);
+	*state = rig_with_device(VDUSE_API_V0, false);
 	return 0;
 }
 
 int rig_set_up_v1(void **state)
 {
-	*state = rig_with_device(VDUSE_API_V1);
+	*state = rig_with_device(VDUSE_API_V1, false);
+	return 0;
+}
+
+int rig_set_up_threads(void **state)
+{
+	*state = rig_with_device(VDUSE_API_V1, true);
 	return 0;
 }
 
@@ -331,10 +361,11 @@ int64_t rig_iotlb(struct rig *r, uint32_t asid, uint8_t type, uint64_t iova,
 
 void rig_settle(struct rig *r)
 {
-	(void)sim_run(r->sim, 1000000, NULL, NULL);
+	run_for(r, SETTLE_NS);
 }
 
 void rig_sleep(struct rig *r, unsigned int seconds)
 {
-	(void)sim_run(r->sim, seconds * 1000000000ULL, NULL, NULL);
+	assert_non_null(r->sim);
+	run_for(r, seconds * 1000000000ULL);
 }

@@ -36,7 +36,7 @@ enum rig_answer {
 };
 
 struct rig {
-	struct sim *sim;
+	struct sim *sim; /* NULL: the worker has a thread */
 	struct vworld *w; /* its local carrier is the client's */
 	struct vdpa_mgmtdev *vduse;
 	struct cdev_local *process;
@@ -59,6 +59,8 @@ struct rig {
 int rig_set_up(void **state);
 /* The same, version 1: three groups, two address spaces. */
 int rig_set_up_v1(void **state);
+/* The same, with the worker in a thread of its own, and real time. */
+int rig_set_up_threads(void **state);
 /* No device. */
 int rig_set_up_bare(void **state);
 int rig_tear_down(void **state);
