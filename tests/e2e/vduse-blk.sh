@@ -18,11 +18,9 @@ tool blkio_info
 info=$tool
 tool blkio_copy
 copy=$tool
-tool blkio_bench
-bench=$tool
 cat >"$work/job" <<'JOB'
 set -euo pipefail
-form=$1 info=$2 copy=$3 bench=$4 work=$5
+form=$1 info=$2 copy=$3 work=$4
 driver=virtio-blk-vhost-vdpa
 path=path=/dev/vhost-vdpa-0
 # With --daemonize it returns when its exports are there. It keeps a log named
@@ -58,15 +56,12 @@ cmp "$work/in" "$work/image"
 truncate -s 16M "$work/out"
 "$copy" --input-blkio=$driver $path --output-file="$work/out"
 cmp "$work/in" "$work/out"
-for mode in randread randwrite; do
-	"$bench" --runtime=1 --readwrite=$mode $driver $path
-done
 JOB
 dd if=/dev/urandom of="$work/in" bs=1M count=16 status=none
 truncate -s 16M "$work/image"
 args=()
 [ "$form" != dev ] || args=(--dev 'vb0 vduse')
 timeout -k 5 90 "$vdpakit" run "${args[@]}" -- bash "$work/job" "$form" \
-	"$info" "$copy" "$bench" "$work"
+	"$info" "$copy" "$work"
 grep -q '^16777216$' "$work/info" || die "capacity: $(cat "$work/info")"
 grep -q '^2$' "$work/info" || die "queues: $(cat "$work/info")"
