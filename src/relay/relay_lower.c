@@ -192,7 +192,12 @@ static int start_vq(struct relay_vq *q)
 {
 	const struct vdpa_config_ops *ops = ops_of(q->relay);
 	struct vdpa_device *lower = q->relay->lower;
-	const struct vdpa_callback call = { signal_call, q, q->call_fd };
+	const struct vdpa_callback call = {
+		.callback = signal_call,
+		.priv = q,
+		.trigger_fd = q->call_fd,
+		.is_trusted = true, /* it is ours */
+	};
 	const struct vdpa_vq_state first = { 0 };
 	struct vq_layout at;
 	int ret;
