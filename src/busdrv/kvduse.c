@@ -33,13 +33,18 @@ static int copy_path(const char *key, const char *value, char *ret)
 	return 0;
 }
 
+static int check_name(const char *name)
+{
+	if (!name_is_valid(name) || strcmp(name, "control") == 0) {
+		return err(-EINVAL, "name: '%s' cannot name a device", name);
+	}
+	return 0;
+}
+
 static int set_name(struct kvduse *kv, const char *value)
 {
-	if (!name_is_valid(value) || strcmp(value, "control") == 0) {
-		return err(-EINVAL, "name: '%s' cannot name a device", value);
-	}
 	(void)snprintf(kv->name, sizeof(kv->name), "%s", value);
-	return 0;
+	return check_name(value);
 }
 
 static int set_attach(struct kvduse *kv, const char *value)
@@ -123,8 +128,8 @@ static int set_params(struct kvduse *kv, const struct vdpa_param *params,
 		r = set_param(kv, &params[i]);
 		has_log |= strcmp(params[i].key, "inflight") == 0;
 	}
-	if (r == 0 && strcmp(kv->name, "control") == 0) {
-		r = set_name(kv, kv->name);
+	if (r == 0) {
+		r = check_name(kv->name); /* may be the device's own */
 	}
 	if (r == 0 && !has_log) {
 		default_log(kv);
