@@ -32,12 +32,13 @@ serve()
 }
 end()
 {
-	local name
+	local name pid
 
 	for name in va vb; do
 		vdpakit dev del $name || true
-		kill "$(<"$work/$name.pid")"
-		tail --pid="$(<"$work/$name.pid")" -f /dev/null
+		pid=$(<"$work/$name.pid") # which goes with the process
+		kill "$pid"
+		tail --pid="$pid" -f /dev/null
 	done
 }
 serve "$qsd7" va
