@@ -390,6 +390,8 @@ bool vdpa_turn_cancel(struct vdpa_device *vdev, struct vdpa_turn *turn);
  * Return: 0; -EINTR the turn was cancelled, give up; -EDEADLK there is no turn
  */
 int vdpa_wait(struct vdpa_device *vdev);
+/* Would it wait? If not, what has to be waited for need not be begun. */
+bool vdpa_can_wait(const struct vdpa_device *vdev);
 /* Soon, from the control loop. Nothing happens unless somebody waits. */
 void vdpa_wake(struct vdpa_device *vdev);
 /* Does one go on, or wait, now? */

@@ -239,6 +239,13 @@ int vdpa_wait(struct vdpa_device *vdev)
 	return t->is_cancelled ? -EINTR : 0;
 }
 
+bool vdpa_can_wait(const struct vdpa_device *vdev)
+{
+	const struct vdpa_turns *t = vdev->turns;
+
+	return t && !t->is_over && !t->is_cancelled && task_is_current(t->task);
+}
+
 void vdpa_wake(struct vdpa_device *vdev)
 {
 	if (vdpa_is_in_turn(vdev) && !task_is_current(vdev->turns->task)) {

@@ -42,7 +42,10 @@ static void run_step(struct vdpa_turn *turn)
 		vdpa_turn_start(s->vdev, &s->starts->turn);
 	}
 	while (s->waits && !*s->is_ready && s->result == 0) {
+		bool can_wait = vdpa_can_wait(s->vdev);
+
 		s->result = vdpa_wait(s->vdev);
+		assert_true(can_wait || s->result != 0);
 	}
 	note(s->trace, (char)(s->name - 'a' + 'A'));
 }
@@ -126,8 +129,10 @@ static void test_wait_outside_of_a_turn_is_refused(void **state)
 	struct rig r;
 
 	rig_init(&r, *state, true);
+	assert_false(vdpa_can_wait(r.vdev));
 	assert_int_equal(vdpa_wait(r.vdev), -EDEADLK);
 	vdpa_turn_start(r.vdev, &r.a.turn);
+	assert_false(vdpa_can_wait(r.vdev));
 	assert_int_equal(vdpa_wait(r.vdev), -EDEADLK);
 	r.is_ready = true;
 	vdpa_wake(r.vdev);

@@ -183,6 +183,18 @@ static void finish(struct kvduse *kv)
 	vdpa_removed(vdev);
 }
 
+static void end_turn(struct vdpa_turn *turn)
+{
+	finish(container_of(turn, struct kvduse, end_turn));
+}
+
+/* The device may have to be waited for. */
+static void finish_in_turn(struct kvduse *kv)
+{
+	kv->end_turn.fn = end_turn;
+	vdpa_turn_start(kv->vdev, &kv->end_turn);
+}
+
 /* ---- attaching and detaching ---- */
 
 static void start_detaching(struct kvduse *kv);
@@ -208,7 +220,7 @@ static void job_done(void *priv, unsigned int events)
 	if (kv->is_leaving && was_attaching) {
 		start_detaching(kv);
 	} else if (kv->is_leaving) {
-		finish(kv);
+		finish_in_turn(kv);
 	}
 }
 
@@ -233,7 +245,7 @@ static void start_detaching(struct kvduse *kv)
 	}
 	if (r < 0) {
 		log_warn(kv->vdev->name, "vduse: ignoring: %s", err_text(r));
-		finish(kv);
+		finish_in_turn(kv);
 	}
 }
 

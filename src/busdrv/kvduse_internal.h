@@ -147,6 +147,7 @@ struct kvduse {
 	bool is_handling;
 	bool *is_gone; /* of who wants to know that this was freed */
 	struct vdpa_turn kick_turn;
+	struct vdpa_turn end_turn;
 	bool is_kicked; /* that turn is on its way */
 	bool is_found; /* the device was there when we came */
 	bool is_recovering; /* the driver's session is older than we are */

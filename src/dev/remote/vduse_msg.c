@@ -100,6 +100,10 @@ int vduse_msg_sync(struct vduse_dev *dev, struct vduse_msg *msg)
 		return err(-EIO, "%s is broken: its process did not reply",
 			   dev->name);
 	}
+	if (!vdpa_can_wait(dev->waiter)) {
+		return err(-EIO, "%s: nobody can wait for its process",
+			   dev->name);
+	}
 	msg->dev = dev;
 	msg->is_done = false;
 	msg->req.request_id = dev->next_id++;
