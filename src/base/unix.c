@@ -187,11 +187,16 @@ int unix_connect(const char *path, int type)
 	return steal_fd(&fd);
 }
 
+bool unix_uid_is_trusted(uid_t uid)
+{
+	return uid == 0 || uid == geteuid();
+}
+
 bool unix_peer_is_trusted(int fd)
 {
 	struct ucred peer;
 	socklen_t len = sizeof(peer);
 
 	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
-	       (peer.uid == 0 || peer.uid == geteuid());
+	       unix_uid_is_trusted(peer.uid);
 }

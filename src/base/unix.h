@@ -53,8 +53,9 @@ void unix_listen_end(struct unix_listener *listener);
  */
 int unix_connect(const char *path, int type);
 
-/* Could whoever connected, or listened, do to us what it likes? It is root, or
- * who we are. */
+/* Could it do to us what it likes? It is root, or who we are. */
+bool unix_uid_is_trusted(uid_t uid);
+/* Whoever connected, or listened. */
 bool unix_peer_is_trusted(int fd);
 
 #endif

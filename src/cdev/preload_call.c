@@ -16,10 +16,10 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/unix.h"
 #include "cdev/preload_internal.h"
 
 /* Flags of open() that are not the file's. */
@@ -64,8 +64,7 @@ static struct pcall *pcall_new(struct conn *conn, const void *data, size_t len)
 		pc->fd_number = -1;
 		pc->shortcut.event_fd = -1;
 		pc->shortcut.page_fd = -1;
-		pc->is_trusted = conn->peer.uid == 0 ||
-				 conn->peer.uid == geteuid();
+		pc->is_trusted = unix_uid_is_trusted(conn->peer.uid);
 		pc->data_len = len;
 		list_init(&pc->node);
 		if (len > 0) {

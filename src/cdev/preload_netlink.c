@@ -14,8 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
+#include "base/unix.h"
 #include "cdev/preload_internal.h"
 
 struct datagram {
@@ -147,8 +147,7 @@ int netlink_request(struct conn *conn, struct message *msg)
 {
 	const struct cdev_netlink_ops *ops = &conn->preload->netlink;
 	struct answer a = { .to = { answer, keep, NULL }, .conn = conn };
-	uid_t uid = msg->fds.cred.uid;
-	bool is_admin = uid == 0 || uid == geteuid();
+	bool is_admin = unix_uid_is_trusted(msg->fds.cred.uid);
 
 	ops->request(ops->priv, conn->port, is_admin, msg->bytes, msg->len,
 		     &a.to);

@@ -17,6 +17,7 @@
 #include "base/err.h"
 #include "base/fd.h"
 #include "base/list.h"
+#include "base/unix.h"
 #include "mgmt/rpc_internal.h"
 
 #define ACCEPTS_A_ROUND 16
@@ -283,15 +284,6 @@ static void on_timeout(void *priv)
 	conn_settle(conn);
 }
 
-static bool is_admin_socket(int fd)
-{
-	struct ucred cred;
-	socklen_t len = sizeof(cred);
-
-	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &cred, &len) == 0 &&
-	       (cred.uid == 0 || cred.uid == geteuid());
-}
-
 static int conn_new(struct rpc *rpc, int take_fd)
 {
 	struct rpc_conn *conn = calloc(1, sizeof(*conn));
@@ -303,7 +295,7 @@ static int conn_new(struct rpc *rpc, int take_fd)
 	}
 	conn->rpc = rpc;
 	conn->fd = take_fd;
-	conn->is_admin = is_admin_socket(take_fd);
+	conn->is_admin = unix_peer_is_trusted(take_fd);
 	conn->heard_ns = loop_now_ns(rpc->loop);
 	list_init(&conn->requests);
 	loop_timer_init(&conn->timer, rpc->loop, on_timeout, conn);
