@@ -38,13 +38,9 @@ int vhost_vdpa_take_eventfd(struct cdev_call *call, int fd, int *ret_fd)
 		*ret_fd = -1;
 		return 0;
 	}
-	ours = cdev_get_fd(call, fd);
+	ours = cdev_get_eventfd(call, fd);
 	if (ours < 0) {
 		return ours;
-	}
-	if (!fd_is_eventfd(ours)) {
-		(void)close_fd(ours);
-		return -EINVAL;
 	}
 	*ret_fd = ours;
 	return 0;

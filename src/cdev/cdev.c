@@ -16,6 +16,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "base/fd.h"
 #include "cdev/cdev_internal.h"
 
 struct cdev {
@@ -230,6 +231,17 @@ int cdev_get_fd(struct cdev_call *call, int fd)
 	return call->carrier->get_fd(call, fd);
 }
 
+int cdev_get_eventfd(struct cdev_call *call, int fd)
+{
+	int ours = cdev_get_fd(call, fd);
+
+	if (ours >= 0 && !fd_is_eventfd(ours)) {
+		(void)close_fd(ours);
+		return -EINVAL;
+	}
+	return ours;
+}
+
 int cdev_put_fd(struct cdev_call *call, int take_fd)
 {
 	if (call->put_fd >= 0) {
@@ -243,14 +255,6 @@ int cdev_put_fd(struct cdev_call *call, int take_fd)
 bool cdev_call_is_trusted(const struct cdev_call *call)
 {
 	return call->carrier->is_trusted && call->carrier->is_trusted(call);
-}
-
-void cdev_put_shortcut(struct cdev_call *call,
-		       const struct cdev_shortcut *shortcut)
-{
-	if (call->carrier->put_shortcut) {
-		call->carrier->put_shortcut(call, shortcut);
-	}
 }
 
 /* The end of every call. */

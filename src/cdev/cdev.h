@@ -200,6 +200,9 @@ int cdev_copy_to(struct cdev_call *call, uint64_t uaddr, const void *src,
  */
 int cdev_get_fd(struct cdev_call *call, int fd);
 
+/* The same for one that has to be an eventfd. Return: also -EINVAL it is not. */
+int cdev_get_eventfd(struct cdev_call *call, int fd);
+
 /* Makes a descriptor appear in the caller; the result of the call is its number
  * there. Taken, also on failure. Return: 0; -EMFILE one was put already. */
 int cdev_put_fd(struct cdev_call *call, int take_fd);
@@ -207,30 +210,11 @@ int cdev_put_fd(struct cdev_call *call, int take_fd);
 /* Could the caller do to us whatever it likes? It is root, or who we are. */
 bool cdev_call_is_trusted(const struct cdev_call *call);
 
-/**
- * struct cdev_shortcut - how a caller can do an ioctl by itself
- *
- * @event_fd: an eventfd: adding 1 to it does the same
- * @page_fd: a memfd of 4096 bytes, the caller's view of @word
- * @word_offset: of a 32-bit word in it, bytes
- * @value: as long as the word has it, the shortcut is good
- */
-struct cdev_shortcut {
-	int event_fd;
-	int page_fd;
-	uint32_t word_offset;
-	uint32_t value;
-};
-
-/* Offered with the result of an ioctl whose argument points at 32 bits, for
- * this file and that value. It is up to the carrier what becomes of it.
- * Descriptors are borrowed. */
-void cdev_put_shortcut(struct cdev_call *call,
-		       const struct cdev_shortcut *shortcut);
-
 /*
- * The words of shortcuts, up to CDEV_WORDS_MAX in one page that clients can read.
- * Control thread.
+ * Shortcuts: a caller may do an ioctl, whose argument points at 32 bits, by itself
+ * from now on, for this file and that value, by adding 1 to an eventfd: as long
+ * as a word says so, one of up to CDEV_WORDS_MAX in a page that clients can
+ * read. It is up to the carrier what becomes of the offer. Control thread.
  */
 #define CDEV_WORDS_MAX 1024
 struct cdev_words;

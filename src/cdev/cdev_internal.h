@@ -59,13 +59,28 @@ struct cdev_file {
 
 void cdev_node_unref(struct cdev_node *node);
 
+/**
+ * struct cdev_shortcut - how a caller can do an ioctl by itself
+ *
+ * @event_fd: an eventfd: adding 1 to it does the same
+ * @page_fd: a memfd of 4096 bytes, the caller's view of the word
+ * @word_offset: of a 32-bit word in it, bytes
+ * @value: as long as the word has it, the shortcut is good
+ */
+struct cdev_shortcut {
+	int event_fd;
+	int page_fd;
+	uint32_t word_offset;
+	uint32_t value;
+};
+
 struct cdev_carrier {
 	int (*copy_from)(struct cdev_call *call, void *dst, uint64_t uaddr,
 			 size_t len);
 	int (*copy_to)(struct cdev_call *call, uint64_t uaddr, const void *src,
 		       size_t len);
 	int (*get_fd)(struct cdev_call *call, int fd);
-	/* Optional: false, and none. */
+	/* Optional: false, and none. Descriptors are borrowed. */
 	bool (*is_trusted)(const struct cdev_call *call);
 	void (*put_shortcut)(struct cdev_call *call,
 			     const struct cdev_shortcut *shortcut);

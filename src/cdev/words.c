@@ -13,7 +13,7 @@
 
 #include "base/cleanup.h"
 #include "base/err.h"
-#include "cdev/cdev.h"
+#include "cdev/cdev_internal.h"
 #include "uapi/preload.h"
 
 /* Of Linux 5.1: what is mapped writable now is all that ever will be. */
@@ -91,7 +91,7 @@ void cdev_words_offer(struct cdev_words *words, unsigned int idx, int event_fd,
 	};
 	uint32_t value;
 
-	if (idx >= CDEV_WORDS_MAX) {
+	if (idx >= CDEV_WORDS_MAX || !call->carrier->put_shortcut) {
 		return;
 	}
 	value = __atomic_load_n(&words->page[idx], __ATOMIC_RELAXED);
@@ -102,5 +102,5 @@ void cdev_words_offer(struct cdev_words *words, unsigned int idx, int event_fd,
 		__atomic_store_n(&words->page[idx], value, __ATOMIC_RELEASE);
 	}
 	shortcut.value = value;
-	cdev_put_shortcut(call, &shortcut);
+	call->carrier->put_shortcut(call, &shortcut);
 }

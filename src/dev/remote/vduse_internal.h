@@ -278,4 +278,10 @@ static inline struct vduse_dev *vduse_dev_of(struct vdpa_device *vdev)
 	return container_of(vdev, struct vduse_dev, vdev);
 }
 
+static inline struct vduse_vq *vduse_vq_of(struct vdpa_device *vdev,
+					   uint16_t idx)
+{
+	return &vduse_dev_of(vdev)->vqs[idx];
+}
+
 #endif

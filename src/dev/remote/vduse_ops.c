@@ -17,18 +17,13 @@
 /* Bits of an index in a packed ring's state; the one above is the counter. */
 #define PACKED_IDX_MASK 0x7fff
 
-static struct vduse_vq *vq_of(struct vdpa_device *vdev, uint16_t idx)
-{
-	return &vduse_dev_of(vdev)->vqs[idx];
-}
-
 /* ---- virtqueues ---- */
 
 static int set_vq_address(struct vdpa_device *vdev, uint16_t idx,
 			  uint64_t desc_area, uint64_t driver_area,
 			  uint64_t device_area)
 {
-	struct vduse_vq *vq = vq_of(vdev, idx);
+	struct vduse_vq *vq = vduse_vq_of(vdev, idx);
 
 	vq->desc_area = desc_area;
 	vq->driver_area = driver_area;
@@ -38,25 +33,25 @@ static int set_vq_address(struct vdpa_device *vdev, uint16_t idx,
 
 static void set_vq_num(struct vdpa_device *vdev, uint16_t idx, uint32_t num)
 {
-	vq_of(vdev, idx)->num = num;
+	vduse_vq_of(vdev, idx)->num = num;
 }
 
 static uint16_t get_vq_size(struct vdpa_device *vdev, uint16_t idx)
 {
-	const struct vduse_vq *vq = vq_of(vdev, idx);
+	const struct vduse_vq *vq = vduse_vq_of(vdev, idx);
 
 	return vq->num > 0 ? (uint16_t)vq->num : vq->max_size;
 }
 
 static bool get_vq_ready(struct vdpa_device *vdev, uint16_t idx)
 {
-	return vq_of(vdev, idx)->is_ready;
+	return vduse_vq_of(vdev, idx)->is_ready;
 }
 
 static int set_vq_state(struct vdpa_device *vdev, uint16_t idx,
 			const struct vdpa_vq_state *state)
 {
-	vq_of(vdev, idx)->state = *state;
+	vduse_vq_of(vdev, idx)->state = *state;
 	return 0;
 }
 
@@ -92,7 +87,7 @@ static uint32_t get_vq_align(struct vdpa_device *vdev)
 
 static uint32_t get_vq_group(struct vdpa_device *vdev, uint16_t idx)
 {
-	return vq_of(vdev, idx)->group;
+	return vduse_vq_of(vdev, idx)->group;
 }
 
 /* ---- features and identity ---- */

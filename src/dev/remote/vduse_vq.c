@@ -121,11 +121,6 @@ static void reset_on_worker(void *priv)
 
 /* ---- ops ---- */
 
-static struct vduse_vq *vq_of(struct vdpa_device *vdev, uint16_t idx)
-{
-	return &vduse_dev_of(vdev)->vqs[idx];
-}
-
 static void revoke_shortcut(const struct vduse_vq *vq)
 {
 	if (vq->dev->words) {
@@ -135,14 +130,14 @@ static void revoke_shortcut(const struct vduse_vq *vq)
 
 void vduse_kick_vq(struct vdpa_device *vdev, uint16_t idx)
 {
-	struct vduse_vq *vq = vq_of(vdev, idx);
+	struct vduse_vq *vq = vduse_vq_of(vdev, idx);
 
 	loop_call_wait(vq->worker, kick_on_worker, vq);
 }
 
 int vduse_set_vq_kick_fd(struct vdpa_device *vdev, uint16_t idx, int fd)
 {
-	struct fd_change change = { .vq = vq_of(vdev, idx), .fd = fd };
+	struct fd_change change = { .vq = vduse_vq_of(vdev, idx), .fd = fd };
 
 	if (fd < 0 && !change.vq->is_used) {
 		return 0;
@@ -154,7 +149,7 @@ int vduse_set_vq_kick_fd(struct vdpa_device *vdev, uint16_t idx, int fd)
 
 void vduse_set_vq_ready(struct vdpa_device *vdev, uint16_t idx, bool ready)
 {
-	struct vduse_vq *vq = vq_of(vdev, idx);
+	struct vduse_vq *vq = vduse_vq_of(vdev, idx);
 
 	revoke_shortcut(vq);
 	vq->is_ready = ready;
@@ -165,7 +160,7 @@ void vduse_set_vq_ready(struct vdpa_device *vdev, uint16_t idx, bool ready)
 void vduse_set_vq_cb(struct vdpa_device *vdev, uint16_t idx,
 		     const struct vdpa_callback *cb)
 {
-	struct vduse_vq *vq = vq_of(vdev, idx);
+	struct vduse_vq *vq = vduse_vq_of(vdev, idx);
 
 	revoke_shortcut(vq);
 	vq->cb = *cb;
@@ -264,28 +259,11 @@ int64_t vduse_vq_get_info(struct vduse_dev *dev, struct cdev_call *call,
 	return cdev_copy_to(call, arg, &info, sizeof(info));
 }
 
-/* Return: 0 and the eventfd, ours to close; -EBADF; -EINVAL it is none. */
-static int take_eventfd(struct cdev_call *call, int fd, int *ret_fd)
-{
-	int ours = cdev_get_fd(call, fd);
-
-	if (ours < 0) {
-		return -EBADF;
-	}
-	if (!fd_is_eventfd(ours)) {
-		(void)close_fd(ours);
-		return -EINVAL;
-	}
-	*ret_fd = ours;
-	return 0;
-}
-
 int64_t vduse_vq_setup_kickfd(struct vduse_dev *dev, struct cdev_call *call,
 			      uint64_t arg)
 {
 	struct fd_change change = { .fd = -1 };
 	struct vduse_vq_eventfd e;
-	int r = 0;
 
 	if (cdev_copy_from(call, &e, arg, sizeof(e)) < 0) {
 		return -EFAULT;
@@ -297,10 +275,10 @@ int64_t vduse_vq_setup_kickfd(struct vduse_dev *dev, struct cdev_call *call,
 		return 0;
 	}
 	if (e.fd >= 0) {
-		r = take_eventfd(call, e.fd, &change.fd);
-	}
-	if (r < 0) {
-		return r;
+		change.fd = cdev_get_eventfd(call, e.fd);
+		if (change.fd < 0) {
+			return change.fd;
+		}
 	}
 	change.vq = &dev->vqs[e.index];
 	change.vq->is_used = true;
