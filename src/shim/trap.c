@@ -15,10 +15,10 @@
  *
  * What a filter does stays for good, for every program that this one executes,
  * too; so it looks at where the code is: elsewhere than in any other program,
- * as addresses are random. A thread that blocks SIGSYS would be killed instead
+ * where addresses are random. A thread that blocks SIGSYS would be killed instead
  * of asked, so programs that use our pthread_sigmask() never block it; where a
- * thread does all the same, or SIGSYS is used for something else, or the
- * kernel does not let us, all stays as it was.
+ * thread does all the same, or SIGSYS is used for something else, or addresses
+ * are not random, or the kernel does not let us, all stays as it was.
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -30,6 +30,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/personality.h>
 #include <sys/prctl.h>
 #include <ucontext.h>
 
@@ -215,7 +216,8 @@ static bool is_of_libc(const char *path)
 	       strncmp(name, "libvdpakit-preload", 18) == 0;
 }
 
-/* "start-last+1 r-xp offset dev inode path" */
+/* "start-last+1 r-xp offset dev inode path". Programs that are not relocated are
+ * in the lower 4 GiB, where the next one is, too. */
 static void take_line(void *priv, const char *line)
 {
 	const char *path = strchr(line, '/');
@@ -226,7 +228,7 @@ static void take_line(void *priv, const char *line)
 	if (f->n_ranges < RANGES_MAX && path &&
 	    sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s", &r.start, &r.last,
 		   perms) == 3 &&
-	    perms[2] == 'x' && !is_of_libc(path)) {
+	    perms[2] == 'x' && r.start > UINT32_MAX && !is_of_libc(path)) {
 		r.last--;
 		add_range(f, &r);
 		f->n_ranges++;
@@ -251,6 +253,22 @@ static void look_at_thread(void *priv, int tid)
 
 	(void)snprintf(path, sizeof(path), "/proc/self/task/%d/status", tid);
 	shim_each_line(path, take_status, priv);
+}
+
+static void take_setting(void *priv, const char *line)
+{
+	*(bool *)priv = line[0] != '0';
+}
+
+/* Or the filter would meet other programs that this one executes. */
+static bool addresses_are_random(void)
+{
+	bool is_random = false;
+
+	shim_each_line("/proc/sys/kernel/randomize_va_space", take_setting,
+		       &is_random);
+	return is_random &&
+	       !(SYS(SYS_personality, 0xffffffffUL) & ADDR_NO_RANDOMIZE);
 }
 
 static bool any_thread_blocks_sigsys(void)
@@ -299,7 +317,8 @@ static long trap(void)
 
 	begin_filter(&f);
 	shim_each_line("/proc/self/maps", take_line, &f);
-	if (f.n_ranges == 0 || any_thread_blocks_sigsys() || !take_sigsys()) {
+	if (f.n_ranges == 0 || !addresses_are_random() ||
+	    any_thread_blocks_sigsys() || !take_sigsys()) {
 		return -EBUSY;
 	}
 	end_filter(&f);

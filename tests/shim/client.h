@@ -90,7 +90,8 @@ void join_child(pid_t pid);
 	F(execed)            \
 	F(passed)            \
 	F(daemon_dies)       \
-	F(raw_own)
+	F(raw_own)           \
+	F(raw_fixed)
 
 #define CLIENT_DECLARE(name)	  void case_##name(void);
 #define CLIENT_DECLARE_ARGS(name) void case_##name(char **argv);

@@ -203,6 +203,19 @@ static void test_client_raw_own(void **state)
 #endif
 }
 
+static void test_client_raw_at_fixed_addresses(void **state)
+{
+	struct fixture *f = *state;
+
+#if defined(__x86_64__) || defined(__aarch64__)
+	run_shell(f, "setarch -R " SHIM_CLIENT_PATH " raw_fixed");
+	assert_int_equal(await_idle(f).stats.n_raw_writes, 10);
+#else
+	(void)f;
+	TEST_SKIP("no such system calls are known for this machine");
+#endif
+}
+
 /* ---- deaths ---- */
 
 static void test_client_killed_is_released(void **state)
@@ -407,6 +420,7 @@ static void test_vdpa_tool(void **state)
 static const struct CMUnitTest tests[] = {
 #define CLIENT_ENTRY(name) T(test_client_##name),
 	CLIENT_CASES(CLIENT_ENTRY) T(test_client_raw_own),
+	T(test_client_raw_at_fixed_addresses),
 	T(test_client_killed_is_released),
 	T(test_daemon_killed_gives_eio),
 	T(test_without_daemon_nothing_changes),
