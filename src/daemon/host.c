@@ -29,7 +29,7 @@
 
 struct host {
 	struct host_options options;
-	struct vdpakit *kit;
+	struct instance *kit;
 	struct loop *control;
 	struct rpc_ctx ctx;
 	struct rpc *rpc;
@@ -186,7 +186,7 @@ static int find_run_dir(const struct host *host, char **ret)
 static int make_instance(struct host *host)
 {
 	_cleanup_free_ char *run_dir = NULL;
-	struct vdpakit_options options = {
+	struct instance_options options = {
 		.n_workers = host->options.n_workers,
 		.loop = host->options.loop,
 	};
@@ -194,19 +194,19 @@ static int make_instance(struct host *host)
 
 	if (r == 0) {
 		options.run_dir = run_dir;
-		r = vdpakit_new(&options, &host->kit);
+		r = instance_new(&options, &host->kit);
 	}
 	if (r < 0) {
 		return r;
 	}
-	host->control = vdpakit_control(host->kit);
+	host->control = instance_control(host->kit);
 	host->ctx.kit = host->kit;
 	host->ctx.start_ns = loop_now_ns(host->control);
 	host->ctx.host.status = on_status;
 	host->ctx.host.shutdown = is_private(host) ? on_shutdown : NULL;
 	host->ctx.host.priv = host;
 	host->ctx.events.fn = on_event;
-	return netlink_new(vdpakit_bus(host->kit), &host->ctx.events,
+	return netlink_new(instance_bus(host->kit), &host->ctx.events,
 			   &host->netlink);
 }
 
@@ -272,7 +272,7 @@ struct host *host_free(struct host *host)
 	netlink_free(host->netlink);
 	loop_watch_free(host->private_watch);
 	loop_watch_free(host->signal_watch);
-	vdpakit_free(host->kit);
+	instance_free(host->kit);
 	unix_listen_end(&host->preload_listener);
 	unix_listen_end(&host->rpc_listener);
 	if (is_private(host)) {
@@ -378,7 +378,7 @@ int host_serve(struct host *host)
 	r = open_socket(steal_fd(&seqpacket), host->options.preload_path,
 			SOCK_SEQPACKET, &host->preload_listener, &fd);
 	if (r == 0) {
-		r = cdev_preload_new(vdpakit_cdev(host->kit), fd, &ops,
+		r = cdev_preload_new(instance_cdev(host->kit), fd, &ops,
 				     &host->preload);
 	}
 	if (r < 0) {
@@ -404,7 +404,7 @@ int host_run(struct host *host)
 	int r;
 
 	log_info(HOST_TAG, "ready: version %s, %u workers on %s, %u devices",
-		 VDPAKIT_VERSION, vdpakit_n_workers(host->kit),
+		 VDPAKIT_VERSION, instance_n_workers(host->kit),
 		 loop_backend(host->control), host->n_devs);
 	log_if(notify("READY=1\nSTATUS=%u devices at start", host->n_devs));
 	if (is_private(host) && send(host->options.private_fd, ready,

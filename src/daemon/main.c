@@ -90,7 +90,7 @@ static int set_workers(void *priv, const char *value)
 {
 	struct settings *s = priv;
 	uint64_t n;
-	int r = parse_u64("--workers", value, VDPAKIT_WORKERS_MAX, &n);
+	int r = parse_u64("--workers", value, INSTANCE_WORKERS_MAX, &n);
 
 	if (r == 0 && n == 0) {
 		r = err(-ERANGE, "--workers: at least 1 is needed");

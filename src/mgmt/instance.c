@@ -16,9 +16,9 @@
 
 #define WORKERS_DEFAULT_MAX 4
 
-struct vdpakit {
+struct instance {
 	struct loop *control;
-	struct loop *workers[VDPAKIT_WORKERS_MAX];
+	struct loop *workers[INSTANCE_WORKERS_MAX];
 	unsigned int n_workers;
 	bool owns_control;
 	bool owns_workers;
@@ -39,7 +39,7 @@ static unsigned int default_n_workers(void)
 	return (unsigned int)min_of(n, WORKERS_DEFAULT_MAX);
 }
 
-static int make_workers(struct vdpakit *kit, unsigned int n,
+static int make_workers(struct instance *kit, unsigned int n,
 			enum loop_kind kind)
 {
 	char name[16];
@@ -57,15 +57,15 @@ static int make_workers(struct vdpakit *kit, unsigned int n,
 	return err_context(r, "worker %u of %u", kit->n_workers, n);
 }
 
-static int take_loops(struct vdpakit *kit,
-		      const struct vdpakit_options *options)
+static int take_loops(struct instance *kit,
+		      const struct instance_options *options)
 {
 	unsigned int n = options->n_workers;
 	int r = 0;
 
-	if (n > VDPAKIT_WORKERS_MAX) {
+	if (n > INSTANCE_WORKERS_MAX) {
 		return err(-EINVAL, "%u workers, limit %u", n,
-			   VDPAKIT_WORKERS_MAX);
+			   INSTANCE_WORKERS_MAX);
 	}
 	kit->control = options->control;
 	if (!kit->control) {
@@ -86,7 +86,7 @@ static int take_loops(struct vdpakit *kit,
 	return 0;
 }
 
-static int register_builtins(struct vdpakit *kit)
+static int register_builtins(struct instance *kit)
 {
 	int r = 0;
 
@@ -114,9 +114,9 @@ static int register_builtins(struct vdpakit *kit)
 	return r;
 }
 
-int vdpakit_new(const struct vdpakit_options *options, struct vdpakit **ret)
+int instance_new(const struct instance_options *options, struct instance **ret)
 {
-	struct vdpakit *kit = calloc(1, sizeof(*kit));
+	struct instance *kit = calloc(1, sizeof(*kit));
 	int r;
 
 	if (!kit) {
@@ -137,14 +137,14 @@ int vdpakit_new(const struct vdpakit_options *options, struct vdpakit **ret)
 		r = register_builtins(kit);
 	}
 	if (r < 0) {
-		vdpakit_free(kit);
+		instance_free(kit);
 		return r;
 	}
 	*ret = kit;
 	return 0;
 }
 
-static void unregister_builtins(struct vdpakit *kit)
+static void unregister_builtins(struct instance *kit)
 {
 	for (unsigned int i = BUILTIN_MAX; i-- > 0;) {
 		if (kit->drivers[i]) {
@@ -158,7 +158,7 @@ static void unregister_builtins(struct vdpakit *kit)
 	}
 }
 
-static void free_loops(struct vdpakit *kit)
+static void free_loops(struct instance *kit)
 {
 	if (kit->owns_workers) {
 		for (unsigned int i = 0; i < kit->n_workers; i++) {
@@ -171,7 +171,7 @@ static void free_loops(struct vdpakit *kit)
 	}
 }
 
-struct vdpakit *vdpakit_free(struct vdpakit *kit)
+struct instance *instance_free(struct instance *kit)
 {
 	if (!kit) {
 		return NULL;
@@ -188,22 +188,22 @@ struct vdpakit *vdpakit_free(struct vdpakit *kit)
 	return NULL;
 }
 
-struct loop *vdpakit_control(struct vdpakit *kit)
+struct loop *instance_control(struct instance *kit)
 {
 	return kit->control;
 }
 
-struct vdpa_bus *vdpakit_bus(struct vdpakit *kit)
+struct vdpa_bus *instance_bus(struct instance *kit)
 {
 	return kit->bus;
 }
 
-struct cdev *vdpakit_cdev(struct vdpakit *kit)
+struct cdev *instance_cdev(struct instance *kit)
 {
 	return kit->cdev;
 }
 
-unsigned int vdpakit_n_workers(const struct vdpakit *kit)
+unsigned int instance_n_workers(const struct instance *kit)
 {
 	return kit->n_workers;
 }

@@ -4,7 +4,7 @@
  *
  * Theory of operation
  *
- * Everything hangs off struct vdpakit, so that a daemon, a test or a program
+ * Everything hangs off struct instance, so that a daemon, a test or a program
  * can hold several. It owns, from the bottom up:
  *
  *   loops      one for control, n for virtqueues; its own, or its user's (that
@@ -26,12 +26,12 @@
 #include "cdev/cdev.h"
 #include "loop/loop.h"
 
-#define VDPAKIT_WORKERS_MAX 64
+#define INSTANCE_WORKERS_MAX 64
 
-struct vdpakit;
+struct instance;
 
 /**
- * struct vdpakit_options - how to make one; zero-initialise
+ * struct instance_options - how to make one; zero-initialise
  *
  * @control: borrowed; NULL: one of its own, which the user runs
  * @workers, @n_workers: borrowed. With @workers NULL: that many of its own,
@@ -39,7 +39,7 @@ struct vdpakit;
  * @loop: back end of its own loops
  * @run_dir: the folder for what shall outlive it; NULL: there is none
  */
-struct vdpakit_options {
+struct instance_options {
 	struct loop *control;
 	struct loop *const *workers;
 	unsigned int n_workers;
@@ -48,21 +48,21 @@ struct vdpakit_options {
 };
 
 /**
- * vdpakit_new() - make a bus with everything that is built in
+ * instance_new() - make a bus with everything that is built in
  * @options: see there
  * @ret: written on success
  *
  * Return: 0; -EINVAL too many workers; -errno
  */
-int vdpakit_new(const struct vdpakit_options *options, struct vdpakit **ret);
+int instance_new(const struct instance_options *options, struct instance **ret);
 
 /* The control loop must not be running, unless the caller is its owner. */
-struct vdpakit *vdpakit_free(struct vdpakit *kit);
+struct instance *instance_free(struct instance *kit);
 
 /* All borrowed for as long as @kit lives. */
-struct loop *vdpakit_control(struct vdpakit *kit);
-struct vdpa_bus *vdpakit_bus(struct vdpakit *kit);
-struct cdev *vdpakit_cdev(struct vdpakit *kit);
-unsigned int vdpakit_n_workers(const struct vdpakit *kit);
+struct loop *instance_control(struct instance *kit);
+struct vdpa_bus *instance_bus(struct instance *kit);
+struct cdev *instance_cdev(struct instance *kit);
+unsigned int instance_n_workers(const struct instance *kit);
 
 #endif

@@ -394,7 +394,7 @@ int rpc_new(struct rpc_ctx *ctx, int take_fd, struct rpc **ret)
 		return -ENOMEM;
 	}
 	rpc->ctx = ctx;
-	rpc->loop = vdpakit_control(ctx->kit);
+	rpc->loop = instance_control(ctx->kit);
 	rpc->fd = take_fd;
 	list_init(&rpc->conns);
 	rpc->spare_fd = open("/dev/null", O_RDONLY | O_CLOEXEC);

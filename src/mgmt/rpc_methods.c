@@ -538,7 +538,7 @@ static unsigned int count_devices(struct vdpa_bus *bus)
 static int status(struct call *call, json_t **ret)
 {
 	struct rpc_ctx *ctx = call->ctx;
-	uint64_t now_ns = loop_now_ns(vdpakit_control(ctx->kit));
+	uint64_t now_ns = loop_now_ns(instance_control(ctx->kit));
 	json_t *outer, *obj;
 	bool ok = wrap("status", &outer, &obj);
 
@@ -547,8 +547,8 @@ static int status(struct call *call, json_t **ret)
 	ok &= json_put(obj, "uptime_ms",
 		       json_u64((now_ns - ctx->start_ns) / 1000000));
 	ok &= json_put(obj, "loop",
-		       json_string(loop_backend(vdpakit_control(ctx->kit))));
-	ok &= json_put(obj, "workers", json_u64(vdpakit_n_workers(ctx->kit)));
+		       json_string(loop_backend(instance_control(ctx->kit))));
+	ok &= json_put(obj, "workers", json_u64(instance_n_workers(ctx->kit)));
 	ok &= json_put(obj, "devices", json_u64(count_devices(call->bus)));
 	if (ctx->host.status) {
 		ok &= ctx->host.status(ctx->host.priv, obj);
@@ -654,7 +654,7 @@ void rpc_invoke(struct rpc_ctx *ctx, const char *method, json_t *params,
 	const struct method *m = find_method(method);
 	struct call call = {
 		.ctx = ctx,
-		.bus = vdpakit_bus(ctx->kit),
+		.bus = instance_bus(ctx->kit),
 		.is_admin = is_admin,
 		.done = done,
 		.priv = priv,

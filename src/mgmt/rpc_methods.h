@@ -45,7 +45,7 @@ struct rpc_host {
 };
 
 struct rpc_ctx {
-	struct vdpakit *kit;
+	struct instance *kit;
 	struct rpc_host host;
 	struct mgmt_events events;
 	uint64_t start_ns;

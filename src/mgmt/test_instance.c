@@ -13,55 +13,55 @@
 
 static void test_instances_do_not_know_each_other(void **state)
 {
-	struct vdpakit_options options = { .n_workers = 2 };
+	struct instance_options options = { .n_workers = 2 };
 	struct vdpa_dev_config config = { 0 };
-	struct vdpakit *a, *b;
+	struct instance *a, *b;
 	struct fake fake;
 
-	assert_int_equal(vdpakit_new(&options, &a), 0);
-	assert_int_equal(vdpakit_new(&options, &b), 0);
-	assert_int_equal(vdpakit_n_workers(a), 2);
-	fake_register(&fake, vdpakit_bus(a));
-	assert_int_equal(vdpa_dev_add(vdpakit_bus(a), NULL, "fakenet", "n0",
+	assert_int_equal(instance_new(&options, &a), 0);
+	assert_int_equal(instance_new(&options, &b), 0);
+	assert_int_equal(instance_n_workers(a), 2);
+	fake_register(&fake, instance_bus(a));
+	assert_int_equal(vdpa_dev_add(instance_bus(a), NULL, "fakenet", "n0",
 				      &config),
 			 0);
-	assert_non_null(vdpa_device_find(vdpakit_bus(a), "n0"));
-	assert_null(vdpa_device_find(vdpakit_bus(b), "n0"));
-	assert_null(vdpa_mgmtdev_find(vdpakit_bus(b), NULL, "fakenet"));
+	assert_non_null(vdpa_device_find(instance_bus(a), "n0"));
+	assert_null(vdpa_device_find(instance_bus(b), "n0"));
+	assert_null(vdpa_mgmtdev_find(instance_bus(b), NULL, "fakenet"));
 	fake_unregister(&fake);
-	assert_null(vdpakit_free(a));
-	assert_null(vdpakit_free(b));
-	assert_null(vdpakit_free(NULL));
+	assert_null(instance_free(a));
+	assert_null(instance_free(b));
+	assert_null(instance_free(NULL));
 }
 
 static void test_instance_has_the_simulators_and_vhost_vdpa(void **state)
 {
-	struct vdpakit_options options = { .n_workers = 1 };
+	struct instance_options options = { .n_workers = 1 };
 	struct vdpa_dev_config config = { 0 };
 	struct vdpa_device *vdev;
-	struct vdpakit *kit;
+	struct instance *kit;
 
-	assert_int_equal(vdpakit_new(&options, &kit), 0);
-	assert_int_equal(vdpa_dev_add(vdpakit_bus(kit), NULL, "vdpasim_net",
+	assert_int_equal(instance_new(&options, &kit), 0);
+	assert_int_equal(vdpa_dev_add(instance_bus(kit), NULL, "vdpasim_net",
 				      "n0", &config),
 			 0);
-	assert_int_equal(vdpa_dev_add(vdpakit_bus(kit), NULL, "vdpasim_blk",
+	assert_int_equal(vdpa_dev_add(instance_bus(kit), NULL, "vdpasim_blk",
 				      "b0", &config),
 			 0);
-	vdev = vdpa_device_find(vdpakit_bus(kit), "n0");
+	vdev = vdpa_device_find(instance_bus(kit), "n0");
 	assert_non_null(vdev->driver);
 	assert_string_equal(vdev->driver->name, "vhost_vdpa");
 	/* Devices that are left are deleted. */
-	assert_null(vdpakit_free(kit));
+	assert_null(instance_free(kit));
 }
 
 static void test_instance_lives_on_simulated_loops(void **state)
 {
 	struct sim_options sim_options = { .seed = 3 };
-	struct vdpakit_options options = { .n_workers = 2 };
+	struct instance_options options = { .n_workers = 2 };
 	struct loop *control, *workers[2];
 	struct vdpa_dev_config config = { 0 };
-	struct vdpakit *kit;
+	struct instance *kit;
 	struct sim *sim;
 
 	assert_int_equal(sim_new(&sim_options, &sim), 0);
@@ -70,14 +70,14 @@ static void test_instance_lives_on_simulated_loops(void **state)
 	assert_int_equal(sim_loop_new(sim, "w1", &workers[1]), 0);
 	options.control = control;
 	options.workers = workers;
-	assert_int_equal(vdpakit_new(&options, &kit), 0);
-	assert_ptr_equal(vdpakit_control(kit), control);
-	assert_ptr_equal(vdpa_bus_pick_worker(vdpakit_bus(kit)), workers[0]);
-	assert_ptr_equal(vdpa_bus_pick_worker(vdpakit_bus(kit)), workers[1]);
-	assert_int_equal(vdpa_dev_add(vdpakit_bus(kit), NULL, "vdpasim_net",
+	assert_int_equal(instance_new(&options, &kit), 0);
+	assert_ptr_equal(instance_control(kit), control);
+	assert_ptr_equal(vdpa_bus_pick_worker(instance_bus(kit)), workers[0]);
+	assert_ptr_equal(vdpa_bus_pick_worker(instance_bus(kit)), workers[1]);
+	assert_int_equal(vdpa_dev_add(instance_bus(kit), NULL, "vdpasim_net",
 				      "n0", &config),
 			 0);
-	vdpakit_free(kit);
+	instance_free(kit);
 	loop_free(workers[0]);
 	loop_free(workers[1]);
 	loop_free(control);
@@ -86,29 +86,29 @@ static void test_instance_lives_on_simulated_loops(void **state)
 
 static void test_too_many_workers_are_refused(void **state)
 {
-	struct vdpakit_options options = { .n_workers =
-						   VDPAKIT_WORKERS_MAX + 1 };
-	struct vdpakit *kit = NULL;
+	struct instance_options options = { .n_workers =
+						    INSTANCE_WORKERS_MAX + 1 };
+	struct instance *kit = NULL;
 
-	assert_int_equal(vdpakit_new(&options, &kit), -EINVAL);
+	assert_int_equal(instance_new(&options, &kit), -EINVAL);
 	assert_null(kit);
 }
 
 static int make_one(void *priv)
 {
-	struct vdpakit_options options = {
+	struct instance_options options = {
 		.control = priv,
 		.workers = (struct loop *const *)&priv,
 		.n_workers = 1,
 	};
-	struct vdpakit *kit;
+	struct instance *kit;
 	int r;
 
 	oom_begin();
-	r = vdpakit_new(&options, &kit);
+	r = instance_new(&options, &kit);
 	oom_end();
 	if (r == 0) {
-		vdpakit_free(kit);
+		instance_free(kit);
 	}
 	return r;
 }

@@ -258,7 +258,7 @@ static void add_many_devs(struct fixture *fx)
 
 	for (unsigned int i = 0; i < 1000; i++) {
 		(void)snprintf(name, sizeof(name), "dev%u", i);
-		assert_int_equal(vdpa_dev_add(vdpakit_bus(fx->kit), NULL,
+		assert_int_equal(vdpa_dev_add(instance_bus(fx->kit), NULL,
 					      "fakenet", name, &config),
 				 0);
 	}

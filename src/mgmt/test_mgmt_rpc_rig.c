@@ -50,7 +50,7 @@ int set_up(void **state)
 {
 	struct fixture *fx = calloc(1, sizeof(*fx));
 	struct sim_options sim_options = { .seed = 1 };
-	struct vdpakit_options options = { .n_workers = 1 };
+	struct instance_options options = { .n_workers = 1 };
 
 	assert_non_null(fx);
 	assert_int_equal(sim_new(&sim_options, &fx->sim), 0);
@@ -58,8 +58,8 @@ int set_up(void **state)
 	loop_timer_init(&fx->tick, fx->control, on_tick, fx);
 	options.control = fx->control;
 	options.workers = &fx->control;
-	assert_int_equal(vdpakit_new(&options, &fx->kit), 0);
-	fake_register(&fx->fake, vdpakit_bus(fx->kit));
+	assert_int_equal(instance_new(&options, &fx->kit), 0);
+	fake_register(&fx->fake, instance_bus(fx->kit));
 	fx->ctx.kit = fx->kit;
 	fx->ctx.start_ns = loop_now_ns(fx->control);
 	fx->ctx.host.status = on_status;
@@ -77,7 +77,7 @@ int tear_down(void **state)
 	loop_timer_cancel(&fx->tick);
 	rpc_free(fx->rpc);
 	fake_unregister(&fx->fake);
-	vdpakit_free(fx->kit);
+	instance_free(fx->kit);
 	loop_free(fx->control);
 	sim_free(fx->sim);
 	free(fx);

@@ -27,7 +27,7 @@ struct fixture {
 	struct sim *sim;
 	struct loop *control;
 	struct loop_timer tick;
-	struct vdpakit *kit;
+	struct instance *kit;
 	struct fake fake;
 	struct rpc_ctx ctx;
 	struct rpc *rpc;
