@@ -22,14 +22,16 @@
  *
  * Data lies in memory that devices may reach: vdpakit_mem_alloc(), which every
  * device can, or memory of the caller's that vdpakit_mem_add() makes known.
- * Nothing is copied on the way.
+ * Nothing is copied on the way. Frames are received into memory of the
+ * driver's, lent to the caller, and may be copied when they are sent.
  *
  * The device is not trusted: what it does against the rules breaks its queues
  * (-EIO), and never writes outside of the buffers that were given to it.
  *
  * Threads: everything that does not name a queue may be called by any thread,
  * but not by a callback of this library's (-EDEADLK). A queue belongs to the
- * thread that used it first, until vdpakit_blk_release(): others get -EPERM.
+ * thread that used it first, until vdpakit_blk_release() or
+ * vdpakit_net_release(): others get -EPERM.
  *
  * Errors: a negative errno, and vdpakit_error() has a sentence.
  *
@@ -40,5 +42,6 @@
 
 #include <vdpakit/blk.h>
 #include <vdpakit/kit.h>
+#include <vdpakit/net.h>
 
 #endif
