@@ -57,3 +57,8 @@ const char *err_text(int code)
 {
 	return last.code == code && code < 0 ? last.text : strerror(-code);
 }
+
+const char *err_last(void)
+{
+	return last.text;
+}

@@ -63,4 +63,8 @@ int err_context(int code, const char *fmt, ...) _printf_(2, 3);
  */
 const char *err_text(int code);
 
+/* What this thread's last err() said, whatever came of it; "" when there was
+ * none. Valid as above. */
+const char *err_last(void);
+
 #endif

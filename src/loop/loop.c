@@ -94,6 +94,11 @@ const char *loop_backend(const struct loop *loop)
 	return loop->ops->name;
 }
 
+bool loop_has_this_thread(void)
+{
+	return this_loop != NULL;
+}
+
 bool loop_is_owner(const struct loop *loop)
 {
 	if (loop->sim) {

@@ -107,6 +107,9 @@ void loop_stop(struct loop *loop);
 bool loop_is_owner(const struct loop *loop);
 #define assert_owner(loop) assert(loop_is_owner(loop))
 
+/* Is the caller the thread of a loop, whichever? Not of simulated ones. */
+bool loop_has_this_thread(void);
+
 /* The name of its back end: "io_uring", "epoll", "simulated". */
 const char *loop_backend(const struct loop *loop);
 

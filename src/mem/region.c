@@ -36,7 +36,8 @@ struct region {
 	void *priv;
 	/* mapped */
 	struct sigbus_guard guard;
-	struct mem_file *file; /* NULL: it was only borrowed */
+	/* both */
+	struct mem_file *file; /* NULL: none, or it was only borrowed */
 	uint64_t file_offset;
 	/* foreign */
 	struct foreign_mem *fm;
@@ -95,6 +96,20 @@ int region_new_own(void *va, uint64_t size, void (*release)(void *priv),
 	region->release = release;
 	region->priv = priv;
 	return region_publish(region, ret);
+}
+
+int region_new_own_file(void *va, uint64_t size, struct mem_file *file,
+			uint64_t offset, struct region **ret)
+{
+	struct region *region;
+	int r = region_new_own(va, size, NULL, NULL, &region);
+
+	if (r == 0) {
+		region->file = mem_file_ref(file);
+		region->file_offset = offset;
+		*ret = region;
+	}
+	return r;
 }
 
 /* Return: what offsets and lengths of a mapping of the file must divide by. */
@@ -216,6 +231,7 @@ static void region_destroy(struct region *region)
 		if (region->release) {
 			region->release(region->priv);
 		}
+		mem_file_unref(region->file);
 		break;
 	case REGION_MAPPED:
 		sigbus_guard_del(&region->guard);

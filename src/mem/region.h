@@ -65,6 +65,20 @@ struct foreign_mem;
 int region_new_own(void *va, uint64_t size, void (*release)(void *priv),
 		   void *priv, struct region **ret);
 
+/* Counted, see below. */
+struct mem_file;
+
+/**
+ * region_new_own_file() - memory of this process that is a file's, mapped shared
+ * @file: referenced: whoever else shall reach the memory is given it
+ * @offset: of @va in it, bytes
+ *
+ * All else as region_new_own(): whoever mapped it unmaps it, and what happens
+ * when the file shrinks is his affair. Return: as region_new_own()
+ */
+int region_new_own_file(void *va, uint64_t size, struct mem_file *file,
+			uint64_t offset, struct region **ret);
+
 /**
  * region_new_mapped() - a piece of a file, mapped shared into this process
  * @fd: borrowed; may be closed afterwards
@@ -87,7 +101,6 @@ int region_new_mapped(int fd, uint64_t offset, uint64_t size, unsigned int perm,
  * A file whose regions remember it, so that it can be handed on: counted, as
  * many regions are of the same one. Any thread.
  */
-struct mem_file;
 /* @take_fd: taken, also on failure. Return: 0; -ENOMEM */
 int mem_file_new(int take_fd, struct mem_file **ret);
 struct mem_file *mem_file_ref(struct mem_file *file);
@@ -140,7 +153,7 @@ void *region_va(const struct region *region);
 /* All that is mapped of a mapped region's file: whole pages, also of huge ones.
  * Return: its first byte; NULL for regions of other kinds */
 void *region_window(const struct region *region, size_t *ret_len);
-/* The file of region_new_file(). Return: its descriptor, borrowed, and where in
+/* The file of region_new_file(), region_new_own_file(). Return: its descriptor, borrowed, and where in
  * it the region's first byte is; -1: there is none */
 int region_file_fd(const struct region *region, uint64_t *ret_offset);
 /* Has the file behind it shrunk below a byte that we touched? (H32) */

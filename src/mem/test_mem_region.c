@@ -252,6 +252,36 @@ static void test_file_region_knows_its_file(void **state)
 	check_no_regions();
 }
 
+static void test_own_file_region_knows_its_file(void **state)
+{
+	int fd = memfd_create("vdpakit-region", MFD_CLOEXEC), ours;
+	struct mem_file *file;
+	struct region *region;
+	uint64_t offset;
+	char *va;
+
+	assert_int_equal(ftruncate(fd, 2 * PAGE), 0);
+	va = mmap(NULL, PAGE, PROT_READ | PROT_WRITE, MAP_SHARED, fd, PAGE);
+	assert_true(va != MAP_FAILED);
+	ours = fcntl(fd, F_DUPFD_CLOEXEC, 0);
+	assert_int_equal(mem_file_new(ours, &file), 0);
+	assert_int_equal(region_new_own_file(va, 0, file, PAGE, &region),
+			 -EINVAL);
+	assert_int_equal(region_new_own_file(va, PAGE, file, PAGE, &region), 0);
+	assert_null(mem_file_unref(file));
+	assert_int_equal(region_kind(region), REGION_OWN);
+	assert_ptr_equal(region_va(region), va);
+	assert_int_equal(region_file_fd(region, &offset), ours);
+	assert_int_equal(offset, PAGE);
+	region_unref(region);
+	assert_int_equal(fcntl(ours, F_GETFD), -1);
+	/* The mapping is not the region's. */
+	va[0] = 1;
+	munmap(va, PAGE);
+	close(fd);
+	check_no_regions();
+}
+
 static void test_mapped_huge_pages(void **state)
 {
 	int fd = memfd_create("vdpakit-region", MFD_CLOEXEC | MFD_HUGETLB);
@@ -411,6 +441,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_mapped_is_the_file),
 	cmocka_unit_test(test_mapped_read_only_is_not_written),
 	cmocka_unit_test(test_file_region_knows_its_file),
+	cmocka_unit_test(test_own_file_region_knows_its_file),
 	cmocka_unit_test(test_mapped_huge_pages),
 	cmocka_unit_test(test_foreign_reads_and_writes),
 	cmocka_unit_test(test_foreign_fails_where_nothing_is),

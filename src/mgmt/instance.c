@@ -10,6 +10,7 @@
 #include <sched.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/err.h"
 #include "mgmt/builtin.h"
@@ -86,19 +87,42 @@ static int take_loops(struct instance *kit,
 	return 0;
 }
 
-static int register_builtins(struct instance *kit)
+static int register_driver(struct instance *kit, unsigned int i)
+{
+	const struct builtin *b = &builtins[i];
+	int r = b->driver_register(kit->bus, kit->cdev, &kit->drivers[i]);
+
+	return err_context(r, "%s", b->name);
+}
+
+/* The bus takes the first one for the default. */
+static int register_drivers(struct instance *kit, const char *first)
+{
+	bool has_first = !first;
+	int r = 0;
+
+	for (unsigned int i = 0; !has_first && builtins[i].name; i++) {
+		if (builtins[i].driver_register &&
+		    strcmp(builtins[i].name, first) == 0) {
+			has_first = true;
+			r = register_driver(kit, i);
+		}
+	}
+	if (!has_first) {
+		return err(-ENODEV, "there is no bus driver %s", first);
+	}
+	for (unsigned int i = 0; r == 0 && builtins[i].name; i++) {
+		if (builtins[i].driver_register && !kit->drivers[i]) {
+			r = register_driver(kit, i);
+		}
+	}
+	return r;
+}
+
+static int register_mgmtdevs(struct instance *kit)
 {
 	int r = 0;
 
-	for (unsigned int i = 0; r == 0 && builtins[i].name; i++) {
-		const struct builtin *b = &builtins[i];
-
-		if (b->driver_register) {
-			r = b->driver_register(kit->bus, kit->cdev,
-					       &kit->drivers[i]);
-			(void)err_context(r, "%s", b->name);
-		}
-	}
 	for (unsigned int i = 0; r == 0 && builtins[i].name; i++) {
 		const struct builtin *b = &builtins[i];
 
@@ -134,7 +158,10 @@ int instance_new(const struct instance_options *options, struct instance **ret)
 		r = cdev_new(kit->control, &kit->cdev);
 	}
 	if (r == 0) {
-		r = register_builtins(kit);
+		r = register_drivers(kit, options->default_driver);
+	}
+	if (r == 0) {
+		r = register_mgmtdevs(kit);
 	}
 	if (r < 0) {
 		instance_free(kit);

@@ -38,6 +38,7 @@ struct instance;
  *                       running; 0: as many as there are CPUs, at most 4
  * @loop: back end of its own loops
  * @run_dir: the folder for what shall outlive it; NULL: there is none
+ * @default_driver: the bus driver that probes new devices; NULL: vhost_vdpa
  */
 struct instance_options {
 	struct loop *control;
@@ -45,6 +46,7 @@ struct instance_options {
 	unsigned int n_workers;
 	enum loop_kind loop;
 	const char *run_dir;
+	const char *default_driver;
 };
 
 /**

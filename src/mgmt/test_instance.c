@@ -55,6 +55,30 @@ static void test_instance_has_the_simulators_and_vhost_vdpa(void **state)
 	assert_null(instance_free(kit));
 }
 
+static void test_default_driver_can_be_chosen(void **state)
+{
+	struct instance_options options = { .n_workers = 1,
+					    .default_driver = "vhost_user" };
+	struct vdpa_dev_config config = { 0 };
+	struct vdpa_driver *first;
+	struct instance *kit;
+
+	assert_int_equal(instance_new(&options, &kit), 0);
+	first = vdpa_driver_next(instance_bus(kit), NULL);
+	assert_string_equal(first->name, "vhost_user");
+	/* The others are there, too. */
+	assert_int_equal(vdpa_dev_add(instance_bus(kit), NULL, "vdpasim_blk",
+				      "b0", &config),
+			 0);
+	(void)vdpa_dev_unbind(instance_bus(kit), "b0");
+	assert_int_equal(vdpa_dev_bind(instance_bus(kit), "b0", "vhost_vdpa",
+				       NULL, 0),
+			 0);
+	instance_free(kit);
+	options.default_driver = "none";
+	assert_int_equal(instance_new(&options, &kit), -ENODEV);
+}
+
 static void test_instance_lives_on_simulated_loops(void **state)
 {
 	struct sim_options sim_options = { .seed = 3 };
@@ -125,6 +149,7 @@ static void test_out_of_memory_leaves_nothing(void **state)
 static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_instances_do_not_know_each_other),
 	cmocka_unit_test(test_instance_has_the_simulators_and_vhost_vdpa),
+	cmocka_unit_test(test_default_driver_can_be_chosen),
 	cmocka_unit_test(test_instance_lives_on_simulated_loops),
 	cmocka_unit_test(test_too_many_workers_are_refused),
 	cmocka_unit_test(test_out_of_memory_leaves_nothing),
