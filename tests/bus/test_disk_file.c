@@ -8,8 +8,15 @@
 #include "bus/disk.h"
 
 #include <fcntl.h>
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
+
+#include "base/fd.h"
+#include "dev/blk/file_lock.h"
 
 #define FILE_BYTES (8U << 20)
 #define SECTORS	   (FILE_BYTES / 512)
@@ -386,6 +393,170 @@ static void test_lock_keeps_a_second_opener_away(void **state)
 	file_free(&f);
 }
 
+/* ---- a process that dies ---- */
+
+/* The descriptor that requests go to: the other one's lock is at the end. */
+static int find_request_fd(const struct file *f)
+{
+	struct stat want, st;
+
+	assert_int_equal(fstat(f->fd, &want), 0);
+	for (int fd = 0; fd < 1000; fd++) {
+		struct flock other = { .l_type = F_WRLCK };
+
+		if (fd != f->fd && fstat(fd, &st) == 0 &&
+		    st.st_ino == want.st_ino && st.st_dev == want.st_dev &&
+		    fcntl(fd, F_OFD_GETLK, &other) == 0 &&
+		    other.l_type != F_UNLCK &&
+		    other.l_start == FILE_LOCK_LIFE_BYTE) {
+			return fd;
+		}
+	}
+	return -1;
+}
+
+/* In a process of its own: a disk, what its requests go to sent to us. */
+_Noreturn static void hold_disk(const struct file *f, int sock)
+{
+	struct vworld *w = vworld_new(NULL, 1);
+	char byte = 0;
+	struct iovec iov = { &byte, 1 };
+	struct fd_msg msg = { .iov = &iov, .n_iov = 1, .n_fds = 1 };
+
+	if (vworld_add_keys(w, "blk", "a", 0, keys_of(f, "")) < 0) {
+		_exit(1);
+	}
+	msg.fds[0] = find_request_fd(f);
+	if (msg.fds[0] < 0 || fd_send(sock, &msg, 0) != 1) {
+		_exit(2);
+	}
+	for (;;) {
+		(void)pause();
+	}
+}
+
+/* Starts it. Return: its process; *ret_fd is a copy of its descriptor, which is
+ * what a request in flight is */
+static pid_t start_holder(const struct file *f, int *ret_fd)
+{
+	char byte;
+	struct iovec iov = { &byte, 1 };
+	struct fd_msg msg = { .iov = &iov, .n_iov = 1 };
+	int socks[2];
+	pid_t pid;
+
+	assert_int_equal(
+		socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, socks), 0);
+	pid = fork();
+	assert_int_not_equal(pid, -1);
+	if (pid == 0) {
+		(void)close(socks[0]);
+		hold_disk(f, socks[1]);
+	}
+	(void)close(socks[1]);
+	assert_int_equal(fd_recv(socks[0], &msg, 0), 1);
+	assert_int_equal(msg.n_fds, 1);
+	(void)close(socks[0]);
+	*ret_fd = msg.fds[0];
+	return pid;
+}
+
+/* Does anybody wait for a lock of the file? */
+static bool is_waited_for(int fd)
+{
+	FILE *locks = fopen("/proc/locks", "re");
+	char line[256], ino[32];
+	bool is_found = false;
+	struct stat st;
+
+	if (!locks || fstat(fd, &st) < 0) {
+		return false;
+	}
+	(void)snprintf(ino, sizeof(ino), ":%lu ", (unsigned long)st.st_ino);
+	while (fgets(line, sizeof(line), locks)) {
+		is_found |= strstr(line, "->") && strstr(line, ino);
+	}
+	(void)fclose(locks);
+	return is_found;
+}
+
+struct flight {
+	int fd;
+	int is_over; /* atomic: nobody comes any more */
+	int has_landed; /* atomic */
+};
+
+/* A request in flight that lands when somebody waits for it. */
+static void *fly(void *priv)
+{
+	struct flight *flight = priv;
+
+	while (!is_waited_for(flight->fd) &&
+	       !__atomic_load_n(&flight->is_over, __ATOMIC_ACQUIRE)) {
+		(void)sched_yield();
+	}
+	__atomic_store_n(&flight->has_landed, 1, __ATOMIC_RELEASE);
+	(void)close(flight->fd);
+	return NULL;
+}
+
+static void test_requests_of_a_dead_process_are_waited_for(void **state)
+{
+	const struct variant *v = *state;
+	struct flight flight = { 0 };
+	struct vworld *w;
+	pthread_t thread;
+	struct file f;
+	pid_t pid;
+	int r, had_landed;
+
+	if (access("/proc/locks", R_OK) < 0) {
+		TEST_SKIP("no /proc/locks here, which tells who waits");
+	}
+	file_new(&f, v->folder);
+	pid = start_holder(&f, &flight.fd);
+	w = vworld_new(NULL, 1);
+	assert_int_equal(vworld_add_keys(w, "blk", "b", 0, keys_of(&f, "")),
+			 -EBUSY);
+	assert_non_null(strstr(err_text(-EBUSY), "somebody else has it open"));
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	assert_int_equal(waitpid(pid, NULL, 0), pid);
+	assert_int_equal(pthread_create(&thread, NULL, fly, &flight), 0);
+	r = vworld_add_keys(w, "blk", "b", 0, keys_of(&f, ""));
+	had_landed = __atomic_load_n(&flight.has_landed, __ATOMIC_ACQUIRE);
+	__atomic_store_n(&flight.is_over, 1, __ATOMIC_RELEASE);
+	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(r, 0);
+	assert_int_equal(had_landed, 1);
+	vworld_free(w);
+	file_free(&f);
+}
+
+/* Nobody has died: what a worker's ring may still hold is let go of in time. */
+static void test_a_disk_comes_back_at_once(void **state)
+{
+	const struct variant *v = *state;
+	struct vworld *w = vworld_new(NULL, 1);
+	struct vclient *c;
+	struct file f;
+	void *buf;
+
+	file_new(&f, v->folder);
+	for (unsigned int round = 0; round < 20; round++) {
+		assert_int_equal(
+			vworld_add_keys(w, "blk", "a", 0, keys_of(&f, "")), 0);
+		assert_int_equal(vclient_open(w, "vhost-vdpa-0", &c), 0);
+		vclient_start(c, v->features, 1, 256);
+		buf = vclient_alloc(c, 4096, 4096);
+		assert_int_equal(
+			vclient_blk(c, 0, VIRTIO_BLK_T_OUT, 0, buf, 4096), OK);
+		vclient_close(c);
+		assert_int_equal(vdpa_dev_del(w->bus, "a", NULL, NULL), 0);
+	}
+	vworld_free(w);
+	file_free(&f);
+}
+
 static void test_what_is_no_disk_is_refused(void **state)
 {
 	const struct variant *v = *state;
@@ -470,6 +641,10 @@ static const struct CMUnitTest tests[] = {
 	ON(test_write_through, 2),
 	ON(test_lock_keeps_a_second_opener_away, 0),
 	ON(test_lock_keeps_a_second_opener_away, 2),
+	ON(test_requests_of_a_dead_process_are_waited_for, 0),
+	ON(test_requests_of_a_dead_process_are_waited_for, 2),
+	ON(test_a_disk_comes_back_at_once, 0),
+	ON(test_a_disk_comes_back_at_once, 2),
 	ON(test_what_is_no_disk_is_refused, 2),
 	ON(test_read_only_file, 2),
 };

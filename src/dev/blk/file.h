@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * Block back end file: what its two files share.
+ * Block back end file: what its files share.
  *
  *   file.c        the way of a request
  *   file_open.c   keys, opening, what the file can do
+ *   file_lock.c   keeping others away
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -37,6 +38,7 @@ struct file_disk {
 	bool is_block;
 	bool is_open;
 	int fd; /* when open */
+	int life_fd; /* when open; of the lock, -1: lock=off */
 	uint32_t align;
 	char *zeroes;
 

@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/parse.h"
 #include "dev/blk/file.h"
+#include "dev/blk/file_lock.h"
 
 /* The most of one range: 2 GiB, as it may have to be written. */
 #define RANGE_MAX_SECTORS (1U << 22)
@@ -98,24 +99,18 @@ static int open_path(struct file_disk *disk, bool is_read_only, int *ret_fd)
 	return 0;
 }
 
-/* Gone with the descriptor, whoever else of this process opens the file. */
-static int lock(const struct file_disk *disk, bool is_read_only)
+static int lock(struct blk_dev *blk, bool is_read_only)
 {
-	struct flock whole = {
-		.l_type = is_read_only ? F_RDLCK : F_WRLCK,
-		.l_whence = SEEK_SET,
+	struct file_disk *disk = blk_priv(blk);
+	struct file_lock lock = {
+		.name = blk_name(blk),
+		.path = disk->path,
+		.fd = disk->fd,
+		.is_shared = is_read_only,
+		.wait_s = FILE_LOCK_WAIT_S,
 	};
 
-	if (disk->is_shared || fcntl(disk->fd, F_OFD_SETLK, &whole) == 0) {
-		return 0;
-	}
-	if (errno == EAGAIN || errno == EACCES) {
-		return err(-EBUSY,
-			   "%s: somebody else has it open: lock=off if that "
-			   "is meant to be",
-			   disk->path);
-	}
-	return err(-errno, "%s: lock: %s", disk->path, strerror(errno));
+	return disk->is_shared ? 0 : file_lock_take(&lock, &disk->life_fd);
 }
 
 /* ---- what it is like ---- */
@@ -272,8 +267,9 @@ int file_open(struct blk_dev *blk)
 	if (ret < 0) {
 		return ret;
 	}
+	disk->life_fd = -1;
 	disk->is_open = true;
-	ret = lock(disk, is_read_only);
+	ret = lock(blk, is_read_only);
 	return ret < 0 ? ret : look_at_file(blk);
 }
 
@@ -283,6 +279,7 @@ void file_close(struct blk_dev *blk)
 
 	if (disk->is_open) {
 		(void)close_fd(disk->fd);
+		(void)close_fd(disk->life_fd);
 	}
 	free(disk->zeroes);
 }
