@@ -8,6 +8,8 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/file.h>
@@ -71,11 +73,44 @@ static int lock_folder(const char *path)
 	return fd;
 }
 
-/* Return: 0 nobody listens there; -EADDRINUSE; -EEXIST */
-static int check_free(const struct sockaddr_un *addr, int type)
+/*
+ * Who listens has died: what it had open may be so a little longer than it
+ * lives, as io_uring lets go of it later. Pid 0 is one that we cannot see.
+ */
+static bool is_of_the_dead(int fd)
 {
-	_cleanup_close_ int fd = -1;
+	struct ucred peer;
+	socklen_t len = sizeof(peer);
+
+	return getsockopt(fd, SOL_SOCKET, SO_PEERCRED, &peer, &len) == 0 &&
+	       peer.pid > 0 && kill(peer.pid, 0) < 0 && errno == ESRCH;
+}
+
+/* Return: 0 nobody listens; 1 it did, and may not any more; -EADDRINUSE */
+static int try_connect(const struct sockaddr_un *addr, int type, int wait_ms)
+{
+	_cleanup_close_ int fd = new_socket(type);
+	struct pollfd hang_up = { .fd = fd };
+
+	if (fd < 0) {
+		return fd;
+	}
+	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) == 0) {
+		/* A signal is as good a reason to look again. */
+		if (is_of_the_dead(fd) && poll(&hang_up, 1, wait_ms) != 0) {
+			return 1;
+		}
+	} else if (errno == ECONNREFUSED) {
+		return 0;
+	}
+	return err(-EADDRINUSE, "%s: somebody listens there already",
+		   addr->sun_path);
+}
+
+static int check_free(const struct sockaddr_un *addr, int type, int wait_ms)
+{
 	struct stat st;
+	int r = 1;
 
 	if (lstat(addr->sun_path, &st) < 0) {
 		return errno == ENOENT ? 0
@@ -86,16 +121,21 @@ static int check_free(const struct sockaddr_un *addr, int type)
 		return err(-EEXIST, "%s is not a socket: move it away",
 			   addr->sun_path);
 	}
-	fd = new_socket(type);
-	if (fd < 0) {
-		return fd;
+	for (unsigned int i = 0; i < UNIX_TRIES && r == 1; i++) {
+		r = try_connect(addr, type, wait_ms);
 	}
-	if (connect(fd, (const struct sockaddr *)addr, sizeof(*addr)) < 0 &&
-	    errno == ECONNREFUSED) {
-		return 0;
-	}
-	return err(-EADDRINUSE, "%s: somebody listens there already",
-		   addr->sun_path);
+	return r == 1 ? err(-EADDRINUSE,
+			    "%s: whoever listens there hangs up at once",
+			    addr->sun_path)
+		      : r;
+}
+
+int unix_check_free(const char *path, int type, int wait_ms)
+{
+	struct sockaddr_un addr;
+	int r = fill_address(path, &addr);
+
+	return r < 0 ? r : check_free(&addr, type, wait_ms);
 }
 
 /* Nobody can connect before listen(), so the mode may come after bind(). */
@@ -127,7 +167,7 @@ int unix_listen(const char *path, int type, mode_t mode,
 	if (folder < 0) {
 		return folder;
 	}
-	r = check_free(&addr, type);
+	r = check_free(&addr, type, UNIX_WAIT_MS);
 	if (r < 0) {
 		return r;
 	}

@@ -13,6 +13,10 @@
 #include "base/util.h"
 
 #define UNIX_PATH_MAX 108
+/* How long a dead process's socket may go on listening, and how often somebody
+ * may hang up on us that passes for one. */
+#define UNIX_WAIT_MS 5000
+#define UNIX_TRIES   10
 
 /* A socket that we made; the path is removed if it is still ours. */
 struct unix_listener {
@@ -29,7 +33,8 @@ struct unix_listener {
  * @mode: of the path: who may connect
  * @ret: filled on success; end with unix_listen_end()
  *
- * A socket that nobody listens on any more is replaced. Two processes that
+ * A socket that nobody listens on any more is replaced, where a process has died
+ * as soon as the kernel has let go of it. Two processes that
  * start at the same moment do not steal each other's: the folder is locked
  * meanwhile. The descriptor does not block.
  *
@@ -38,6 +43,15 @@ struct unix_listener {
  */
 int unix_listen(const char *path, int type, mode_t mode,
 		struct unix_listener *ret);
+
+/**
+ * unix_check_free() - does nobody listen there?
+ * @path, @type: as above
+ * @wait_ms: at most, for the socket of a process that has died
+ *
+ * Return: 0; -EADDRINUSE; -EEXIST it is no socket; -ENAMETOOLONG; -errno
+ */
+int unix_check_free(const char *path, int type, int wait_ms);
 
 /* Closes the descriptor unless it was given away, removes the path. Takes a
  * zeroed or ended one. */
