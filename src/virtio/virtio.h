@@ -50,7 +50,8 @@ struct dma_space;
  * @del_vqs: not ready any more
  * @get_vq_num_max, @get_vq_num_min: ring sizes
  * @get_n_vqs: queues that there are
- * @kick: the queue has something, for devices that watch no eventfd. Any thread
+ * @wake: have virtio_config_changed() called soon. Any thread
+ * @put: no driver has it any more; one that is gone may be freed
  * @map, @unmap: memory at an I/O virtual address, in every address space. Return:
  *               0; -EOPNOTSUPP the device cannot reach such memory
  * @get_iova_range: where such addresses may be, inclusive
@@ -73,7 +74,8 @@ struct virtio_config_ops {
 	uint16_t (*get_vq_num_max)(struct virtio_device *vdev, uint16_t idx);
 	uint16_t (*get_vq_num_min)(struct virtio_device *vdev);
 	uint32_t (*get_n_vqs)(struct virtio_device *vdev);
-	void (*kick)(struct virtqueue *vq);
+	void (*wake)(struct virtio_device *vdev);
+	void (*put)(struct virtio_device *vdev);
 	int (*map)(struct virtio_device *vdev, uint64_t iova,
 		   struct region *region);
 	int (*unmap)(struct virtio_device *vdev, uint64_t iova,
@@ -86,7 +88,7 @@ struct virtio_config_ops {
  * struct virtio_device - one device; embedded in its transport
  *
  * @config_changed: of the driver: the config space changed, or the device needs
- *                  a reset; control thread
+ *                  a reset, or is gone; control thread
  */
 struct virtio_device {
 	/* set by the transport */
@@ -111,6 +113,18 @@ struct virtio_device {
 };
 
 /**
+ * virtio_take() - have a device for oneself
+ * @config_changed, @priv: see struct virtio_device; may be NULL
+ *
+ * Return: 0; -EBUSY another driver has it; -ENODEV it is gone
+ */
+int virtio_take(struct virtio_device *vdev, void (*config_changed)(void *priv),
+		void *priv);
+/* Ends that, after virtio_stop(), virtio_del_vqs() and dma_space_free(): it may
+ * be freed. */
+void virtio_put(struct virtio_device *vdev);
+
+/**
  * virtio_start() - reset to FEATURES_OK
  * @vdev: a driver's
  * @wanted: features that it can use, besides those of rings
@@ -119,7 +133,7 @@ struct virtio_device {
  * Afterwards vdev->features holds what is in force. Config space may be read.
  *
  * Return: 0; -EOPNOTSUPP it lacks VIRTIO_F_VERSION_1; -EPROTO it does not take
- *         status or features; -errno of its reset
+ *         status or features; -ENODEV; -errno of its reset
  * Source: virtio 1.2, "Device Initialization"
  */
 int virtio_start(struct virtio_device *vdev, uint64_t wanted, bool no_packed);
@@ -144,7 +158,7 @@ struct virtio_vq_want {
  *
  * A queue that there is already keeps its struct and its owner, with a new,
  * empty ring: after a reset. Rings shrink when memory or the device wants them
- * to.
+ * to. vdev->dma is there already: rings are in its memory.
  *
  * Return: 0, and vdev->vqs[0..n-1]; -EPROTO the device's sizes make no sense;
  *         -ENOENT it has no such queue; -ENOMEM
@@ -167,10 +181,11 @@ void virtio_del_vqs(struct virtio_device *vdev);
  * @offset, @buf, @len: what lies beyond its end reads as zeroes
  *
  * Read again while its generation changes, so that its fields fit together.
- * Return: 0; -EPROTO it never stops changing
+ * Return: 0; -EPROTO it never stops changing; -ENODEV
  */
 int virtio_cread(struct virtio_device *vdev, uint32_t offset, void *buf,
 		 uint32_t len);
+/* Return: 0; -EPROTO beyond its end; -ENODEV */
 int virtio_cwrite(struct virtio_device *vdev, uint32_t offset, const void *buf,
 		  uint32_t len);
 

@@ -48,14 +48,16 @@ struct virtqueue {
 	uint64_t n_kicks, n_waits; /* relaxed */
 };
 
-/* May the caller use it? Return: 0; -EPERM another thread's; -ENODEV; -EIO the
- * device needs a reset */
+/* May the caller use it? It is the owner from then on. Return: 0; -EPERM
+ * another thread's; -ENODEV; -EIO the device needs a reset */
 int virtqueue_check(struct virtqueue *vq);
 /* The same of thread and ownership only. Return: 0; -EPERM */
 int virtqueue_check_owner(struct virtqueue *vq);
+/* Nobody's any more. By the owner. */
 void virtqueue_release(struct virtqueue *vq);
 
-/* As vq_driver_add(); -EPROTO has broken the device. */
+/* As vq_driver_add(), without the text but for -EPROTO, which has broken the
+ * device. */
 int virtqueue_add(struct virtqueue *vq, const struct vq_sg *sg,
 		  unsigned int n_readable, unsigned int n_writable,
 		  void *cookie);

@@ -181,6 +181,11 @@ bool vq_driver_enable_call(struct vq_driver *drv)
 	}
 	/* Our wish before their index; pairs with vq_publish(). */
 	shm_full_barrier();
+	return vq_driver_has_used(drv);
+}
+
+bool vq_driver_has_used(struct vq_driver *drv)
+{
 	if (drv->is_broken || drv->n_batch) {
 		return true;
 	}

@@ -96,6 +96,9 @@ void vq_driver_disable_call(struct vq_driver *drv);
 /* Return: true when used buffers are there already. */
 bool vq_driver_enable_call(struct vq_driver *drv);
 
+/* Would vq_driver_get() have something, or a breach, to tell? */
+bool vq_driver_has_used(struct vq_driver *drv);
+
 /* Free descriptors. */
 unsigned int vq_driver_n_free(const struct vq_driver *drv);
 /* Buffers added and not got back. */
