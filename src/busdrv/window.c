@@ -101,8 +101,17 @@ static bool take_features(struct window *w)
 
 static void forget_all(struct window *w)
 {
+	static const struct vdpa_callback none = { .trigger_fd = -1 };
+
 	for (uint32_t i = 0; i < w->nvqs; i++) {
 		window_vq_forget(&w->vqs[i]);
+	}
+	if (w->is_config_given) {
+		w->is_config_given = false;
+		(void)vdpa_set_config_cb(w->vdev, &none); /* is always 0 */
+	}
+	if (w->options.forgets_calls) {
+		w->config_call = none;
 	}
 	w->device_features_sel = 0;
 	w->driver_features_sel = 0;
@@ -163,6 +172,7 @@ static int set_status(struct window *w, uint32_t value)
 	if (status & VIRTIO_CONFIG_S_DRIVER_OK & ~old) {
 		const struct vdpa_callback cb = window_config_callback(w);
 
+		w->is_config_given = true;
 		(void)vdpa_set_config_cb(w->vdev, &cb); /* is always 0 */
 	}
 	status |= old & VIRTIO_CONFIG_S_NEEDS_RESET;
@@ -486,14 +496,12 @@ struct vdpa_device *window_device(const struct window *w)
 
 static int end_session(struct window *w)
 {
-	static const struct vdpa_callback none = { .trigger_fd = -1 };
 	int r = reset(w);
 
 	if (r < 0) {
 		log_warn(w->vdev->name, "ignoring that its reset failed: %s",
 			 err_text(r));
 	}
-	(void)vdpa_set_config_cb(w->vdev, &none); /* is always 0 */
 	vdpa_reset_map(w->vdev, 0);
 	return r;
 }
@@ -540,6 +548,17 @@ static int check_device(struct vdpa_device *vdev)
 	return 0;
 }
 
+/* irq() may acknowledge at once. */
+static void init_lock(pthread_mutex_t *lock)
+{
+	pthread_mutexattr_t attr;
+
+	pthread_mutexattr_init(&attr);
+	pthread_mutexattr_settype(&attr, PTHREAD_MUTEX_RECURSIVE);
+	pthread_mutex_init(lock, &attr);
+	pthread_mutexattr_destroy(&attr);
+}
+
 int window_new(struct vdpa_device *vdev, const struct window_options *options,
 	       struct window **ret)
 {
@@ -563,10 +582,11 @@ int window_new(struct vdpa_device *vdev, const struct window_options *options,
 	w->control = vdpa_bus_control(vdev->bus);
 	w->nvqs = vdev->nvqs;
 	w->offers_ring_reset =
+		!options->no_queue_reset &&
 		can_reset_rings(vdev, vdpa_get_backend_features(vdev));
 	w->config_call.trigger_fd = -1;
 	list_init(&w->ops);
-	pthread_mutex_init(&w->irq_lock, NULL);
+	init_lock(&w->irq_lock);
 	for (uint32_t i = 0; i < w->nvqs; i++) {
 		window_vq_init(&w->vqs[i], w, i);
 	}

@@ -92,17 +92,21 @@ struct window;
  *
  * @irq: the interrupt's level has changed, calls in that order; with @is_edge:
  *       something has happened, level is true, and the level is not told. On
- *       whichever thread has news, with a lock held: writes no register. May
- *       be NULL where every queue and the config have their own calls
+ *       whichever thread has news; may use the registers of the data path.
+ *       NULL: nobody listens
  * @priv: its argument
  * @is_edge: see @irq
  * @is_trusted: who is given window_kick_fd() could do to us whatever it likes
+ * @no_queue_reset: there is no such register: RING_RESET is not offered
+ * @forgets_calls: those of queues and of the config end with a reset
  */
 struct window_options {
 	void (*irq)(void *priv, bool level);
 	void *priv;
 	bool is_edge;
 	bool is_trusted;
+	bool no_queue_reset;
+	bool forgets_calls;
 };
 
 /**

@@ -56,6 +56,7 @@ struct window {
 	bool is_resetting;
 	uint8_t old_status; /* while it is */
 	struct vdpa_callback config_call; /* of the user's */
+	bool is_config_given; /* the device has one */
 	struct window_vq *vqs;
 
 	/* any thread, atomic */

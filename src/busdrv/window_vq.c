@@ -247,6 +247,9 @@ void window_vq_forget(struct window_vq *q)
 	q->is_resetting = false;
 	take_back(q);
 	clear(q);
+	if (q->w->options.forgets_calls) {
+		(void)window_set_vq_call(q->w, q->idx, NULL); /* idx is right */
+	}
 }
 
 int window_set_vq_call(struct window *w, uint32_t idx,

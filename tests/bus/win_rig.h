@@ -28,7 +28,7 @@ struct win_rig {
 	uint64_t next_free;
 	struct vq_driver *drv[WIN_QUEUES];
 	void (*kick)(struct win_rig *rig, uint32_t idx);
-	void *priv; /* of the test */
+	void *priv, *priv2; /* of the test */
 	/* interrupts */
 	unsigned int n_irqs;
 	bool level;
