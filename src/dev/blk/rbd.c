@@ -109,30 +109,32 @@ static const struct blk_key rbd_keys[] = {
 /* ---- requests ---- */
 
 /* Return: < 0: it was not begun. */
-static int begin_op(rbd_image_t image, const struct rbd_req *r,
+static int begin_op(const struct rbd_link *link, const struct rbd_req *r,
 		    rbd_completion_t c)
 {
+	const struct rbd_lib *lib = &link->lib;
 	const struct blk_req *req = r->req;
 	int zero_flags = req->may_unmap ? 0
 					: RBD_WRITE_ZEROES_FLAG_THICK_PROVISION;
 
 	if (r->is_flushing) {
-		return rbd_aio_flush(image, c);
+		return lib->rbd_aio_flush(link->image, c);
 	}
 	switch (req->op) {
 	case BLK_READ:
-		return rbd_aio_readv(image, req->iov, (int)req->n_iov,
-				     req->offset, c);
+		return lib->rbd_aio_readv(link->image, req->iov,
+					  (int)req->n_iov, req->offset, c);
 	case BLK_WRITE:
-		return rbd_aio_writev(image, req->iov, (int)req->n_iov,
-				      req->offset, c);
+		return lib->rbd_aio_writev(link->image, req->iov,
+					   (int)req->n_iov, req->offset, c);
 	case BLK_FLUSH:
-		return rbd_aio_flush(image, c);
+		return lib->rbd_aio_flush(link->image, c);
 	case BLK_DISCARD:
-		return rbd_aio_discard(image, req->offset, req->len, c);
+		return lib->rbd_aio_discard(link->image, req->offset, req->len,
+					    c);
 	case BLK_WRITE_ZEROES:
-		return rbd_aio_write_zeroes(image, req->offset, req->len, c,
-					    zero_flags, 0);
+		return lib->rbd_aio_write_zeroes(link->image, req->offset,
+						 req->len, c, zero_flags, 0);
 	default:
 		return -EOPNOTSUPP;
 	}
@@ -140,17 +142,17 @@ static int begin_op(rbd_image_t image, const struct rbd_req *r,
 
 static void begin(struct rbd_req *r)
 {
-	rbd_image_t image = disk_of(r->req->q)->link->image;
+	const struct rbd_link *link = disk_of(r->req->q)->link;
 	rbd_completion_t c;
-	int ret = rbd_aio_create_completion(r, NULL, &c);
+	int ret = link->lib.rbd_aio_create_completion(r, NULL, &c);
 
 	if (ret < 0) {
 		blk_done(r->req, ret);
 		return;
 	}
-	ret = begin_op(image, r, c);
+	ret = begin_op(link, r, c);
 	if (ret < 0) {
-		rbd_aio_release(c);
+		link->lib.rbd_aio_release(c);
 		blk_done(r->req, ret);
 	}
 }
@@ -184,6 +186,7 @@ static void rbd_submit(struct blk_vq *q, struct blk_req *const *reqs,
 static void on_events(void *priv, unsigned int events)
 {
 	const struct rbd_link *link = ((struct rbd_disk *)priv)->link;
+	const struct rbd_lib *lib = &link->lib;
 	rbd_completion_t done[EVENTS_MAX];
 	uint64_t count;
 	int n;
@@ -192,12 +195,12 @@ static void on_events(void *priv, unsigned int events)
 	/* Counted again from here on; that it was counted is not news. */
 	(void)!read(link->event_fd, &count, sizeof(count));
 	do {
-		n = rbd_poll_io_events(link->image, done, EVENTS_MAX);
+		n = lib->rbd_poll_io_events(link->image, done, EVENTS_MAX);
 		for (int i = 0; i < n; i++) {
-			struct rbd_req *r = rbd_aio_get_arg(done[i]);
-			int64_t res = rbd_aio_get_return_value(done[i]);
+			struct rbd_req *r = lib->rbd_aio_get_arg(done[i]);
+			int64_t res = lib->rbd_aio_get_return_value(done[i]);
 
-			rbd_aio_release(done[i]);
+			lib->rbd_aio_release(done[i]);
 			end(r, res);
 		}
 	} while (n == EVENTS_MAX);
@@ -279,8 +282,8 @@ static int rbd_open_disk(struct blk_dev *blk)
 	if (ret < 0) {
 		return ret;
 	}
-	ret = rbd_update_watch(disk->link->image, &disk->update_watch,
-			       on_update, blk);
+	ret = disk->link->lib.rbd_update_watch(
+		disk->link->image, &disk->update_watch, on_update, blk);
 	disk->is_watching = ret == 0;
 	return ret < 0 ? err(ret, "rbd: watch: %s", strerror(-ret)) : 0;
 }
@@ -291,7 +294,8 @@ static void rbd_close_disk(struct blk_dev *blk)
 
 	if (disk->is_watching) {
 		/* Returns when on_update() will not be called any more. */
-		(void)rbd_update_unwatch(disk->link->image, disk->update_watch);
+		(void)disk->link->lib.rbd_update_unwatch(disk->link->image,
+							 disk->update_watch);
 	}
 	rbd_link_free(disk->link);
 }
@@ -307,7 +311,7 @@ static int rbd_resize_disk(struct blk_dev *blk, uint64_t want_sectors,
 		return err(-EOPNOTSUPP,
 			   "capacity: the image's; only auto is possible");
 	}
-	ret = rbd_get_size(disk->link->image, &bytes);
+	ret = disk->link->lib.rbd_get_size(disk->link->image, &bytes);
 	if (ret < 0) {
 		return err(ret, "rbd: size: %s", strerror(-ret));
 	}

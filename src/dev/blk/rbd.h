@@ -4,16 +4,16 @@
  *
  *   rbd.c       keys, limits, requests
  *   rbd_link.c  the cluster: opening and closing an image
+ *   rbd_lib.c   the libraries
  *
  * Copyright (c) 2026, the vdpakit authors
  */
 #ifndef DEV_BLK_RBD_H
 #define DEV_BLK_RBD_H
 
-#include <rbd/librbd.h>
-
 #include "base/err.h"
 #include "dev/blk/job.h"
+#include "dev/blk/rbd_lib.h"
 
 /* Where the image is; set by keys. */
 struct rbd_place {
@@ -35,6 +35,7 @@ struct rbd_place {
 struct rbd_link {
 	struct blk_job job;
 	struct rbd_place place;
+	struct rbd_lib lib;
 	rados_t cluster;
 	rados_ioctx_t io;
 	rbd_image_t image;

@@ -2,7 +2,7 @@
 /*
  * Block back end rbd: the cluster.
  *
- * librados and librbd block, and without an end where a cluster does not
+ * librados and librbd (rbd_lib.h) block, and without an end where a cluster does not
  * answer: opening and closing have threads of their own (job.h), and limits
  * in the cluster's configuration.
  *
@@ -26,35 +26,35 @@ static int failed(int code, const char *what, const char *name)
 		   strerror(-code));
 }
 
-static int set_seconds(rados_t cluster, const char *option, uint32_t s)
+static int set_seconds(struct rbd_link *link, const char *option, uint32_t s)
 {
 	char text[16];
 
 	(void)snprintf(text, sizeof(text), "%u", max_of(s, 1U));
-	return rados_conf_set(cluster, option, text);
+	return link->lib.rados_conf_set(link->cluster, option, text);
 }
 
 static int configure(struct rbd_link *link)
 {
 	const struct rbd_place *p = &link->place;
-	int ret = rados_create(&link->cluster, p->user[0] ? p->user : NULL);
+	int ret = link->lib.rados_create(&link->cluster,
+					 p->user[0] ? p->user : NULL);
 
 	if (ret < 0) {
 		link->cluster = NULL;
 		return failed(ret, "user", p->user);
 	}
-	ret = rados_conf_read_file(link->cluster, p->conf[0] ? p->conf : NULL);
+	ret = link->lib.rados_conf_read_file(link->cluster,
+					     p->conf[0] ? p->conf : NULL);
 	if (ret < 0) {
 		return failed(ret, "conf", p->conf);
 	}
-	ret = set_seconds(link->cluster, "client_mount_timeout", p->connect_s);
+	ret = set_seconds(link, "client_mount_timeout", p->connect_s);
 	if (ret == 0) {
-		ret = set_seconds(link->cluster, "rados_mon_op_timeout",
-				  p->connect_s);
+		ret = set_seconds(link, "rados_mon_op_timeout", p->connect_s);
 	}
 	if (ret == 0) {
-		ret = set_seconds(link->cluster, "rados_osd_op_timeout",
-				  p->reconnect_s);
+		ret = set_seconds(link, "rados_osd_op_timeout", p->reconnect_s);
 	}
 	return ret < 0 ? failed(ret, "conf", "") : 0;
 }
@@ -62,17 +62,17 @@ static int configure(struct rbd_link *link)
 static int open_pool(struct rbd_link *link)
 {
 	const struct rbd_place *p = &link->place;
-	int ret = rados_connect(link->cluster);
+	int ret = link->lib.rados_connect(link->cluster);
 
 	if (ret < 0) {
 		return failed(ret, "no connection to the cluster", "");
 	}
-	ret = rados_ioctx_create(link->cluster, p->pool, &link->io);
+	ret = link->lib.rados_ioctx_create(link->cluster, p->pool, &link->io);
 	if (ret < 0) {
 		link->io = NULL;
 		return failed(ret, "pool", p->pool);
 	}
-	rados_ioctx_set_namespace(link->io, p->namespace);
+	link->lib.rados_ioctx_set_namespace(link->io, p->namespace);
 	return 0;
 }
 
@@ -81,15 +81,16 @@ static int open_image(struct rbd_link *link)
 	const struct rbd_place *p = &link->place;
 	rbd_image_info_t info;
 	int ret = p->is_read_only
-			  ? rbd_open_read_only(link->io, p->image, &link->image,
-					       NULL)
-			  : rbd_open(link->io, p->image, &link->image, NULL);
+			  ? link->lib.rbd_open_read_only(link->io, p->image,
+							 &link->image, NULL)
+			  : link->lib.rbd_open(link->io, p->image, &link->image,
+					       NULL);
 
 	if (ret < 0) {
 		link->image = NULL;
 		return failed(ret, "image", p->image);
 	}
-	ret = rbd_stat(link->image, &info, sizeof(info));
+	ret = link->lib.rbd_stat(link->image, &info, sizeof(info));
 	if (ret < 0) {
 		return failed(ret, "image", p->image);
 	}
@@ -99,8 +100,8 @@ static int open_image(struct rbd_link *link)
 	if (link->event_fd < 0) {
 		return failed(-errno, "eventfd", "");
 	}
-	ret = rbd_set_image_notification(link->image, link->event_fd,
-					 EVENT_TYPE_EVENTFD);
+	ret = link->lib.rbd_set_image_notification(link->image, link->event_fd,
+						   EVENT_TYPE_EVENTFD);
 	return ret < 0 ? failed(ret, "notification", "") : 0;
 }
 
@@ -108,13 +109,14 @@ static int open_image(struct rbd_link *link)
 static void hang_up(struct rbd_link *link)
 {
 	if (link->image) {
-		(void)rbd_close(link->image); /* all was flushed, or failed */
+		(void)link->lib.rbd_close(
+			link->image); /* all was flushed, or failed */
 	}
 	if (link->io) {
-		rados_ioctx_destroy(link->io);
+		link->lib.rados_ioctx_destroy(link->io);
 	}
 	if (link->cluster) {
-		rados_shutdown(link->cluster);
+		link->lib.rados_shutdown(link->cluster);
 	}
 	link->event_fd = close_fd(link->event_fd);
 	link->image = NULL;
@@ -126,7 +128,10 @@ static void open_run(struct blk_job *job)
 {
 	struct rbd_link *link = container_of(job, struct rbd_link, job);
 
-	link->ret = configure(link);
+	link->ret = rbd_lib_load(&link->lib);
+	if (link->ret == 0) {
+		link->ret = configure(link);
+	}
 	if (link->ret == 0) {
 		link->ret = open_pool(link);
 	}
