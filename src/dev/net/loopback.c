@@ -34,8 +34,9 @@
 
 #include "dev/net/class.h"
 
-/* Receive chains that one frame may take. */
-#define FRAME_CHAINS_MAX 32
+/* Receive chains that one frame may take: the longest fits into those of drivers
+ * that offer no more than a packet's length each. */
+#define FRAME_CHAINS_MAX 64
 /* Fetched and not completed: those of one frame, and one more fetch. */
 #define HELD_MAX (FRAME_CHAINS_MAX + SOFT_BURST)
 
