@@ -13,6 +13,25 @@
 #include <linux/types.h>
 #include <linux/vhost.h>
 #include <linux/vhost_types.h>
+#include <linux/virtio_net.h>
+
+/* 6.2 */
+#ifndef VIRTIO_NET_F_GUEST_USO4
+#define VIRTIO_NET_F_GUEST_USO4 54
+#endif
+_Static_assert(VIRTIO_NET_F_GUEST_USO4 == 54, "ABI");
+#ifndef VIRTIO_NET_F_GUEST_USO6
+#define VIRTIO_NET_F_GUEST_USO6 55
+#endif
+_Static_assert(VIRTIO_NET_F_GUEST_USO6 == 55, "ABI");
+#ifndef VIRTIO_NET_F_HOST_USO
+#define VIRTIO_NET_F_HOST_USO 56
+#endif
+_Static_assert(VIRTIO_NET_F_HOST_USO == 56, "ABI");
+#ifndef VIRTIO_NET_HDR_GSO_UDP_L4
+#define VIRTIO_NET_HDR_GSO_UDP_L4 5
+#endif
+_Static_assert(VIRTIO_NET_HDR_GSO_UDP_L4 == 5, "ABI");
 
 /* 6.3 */
 #ifndef VHOST_VDPA_RESUME

@@ -22,30 +22,33 @@
 
 #include "base/list.h"
 #include "loop/loop.h"
+#include "virtio/dma.h"
 #include "virtio/virtio.h"
 
 /**
  * net_probe() - the driver on a device
- * @vdev: nobody's; has a dma space
+ * @vdev: nobody has it
+ * @pool: memory that it is to reach
  * @control: the control thread's loop
  * @options: NULL: all defaults
  * @ret: written on success
  *
- * Return: as vdpakit_net_open(); then the device is as it was
- * Context: control thread, in a turn
+ * Return: as vdpakit_net_open()
+ * Context: control thread, in a turn where the device may wait
+ *          (virtio_vdpa_run())
  */
-int net_probe(struct virtio_device *vdev, struct loop *control,
-	      const struct vdpakit_net_options *options,
+int net_probe(struct virtio_device *vdev, struct dma_pool *pool,
+	      struct loop *control, const struct vdpakit_net_options *options,
 	      struct vdpakit_net **ret);
-/* What was requested ends first, with -EIO. NET_BEGIN is next. Return: as
- * vdpakit_net_reset(). Context: as above */
+/* What was requested ends first, with -EIO. NET_BEGIN is next. What fails leaves
+ * the device in need of a reset. Return: as vdpakit_net_reset(). Context: as
+ * above */
 int net_reset(struct vdpakit_net *net);
-/* What was requested ends first, with -ENODEV. Takes NULL. Context: as above */
+/* Resets the device and puts it. What was requested ends first, with -ENODEV.
+ * Takes NULL. Context: as above */
 void net_remove(struct vdpakit_net *net);
-
-/* For the caller's own use: NULL at first. */
-void net_set_priv(struct vdpakit_net *net, void *priv);
-void *net_get_priv(const struct vdpakit_net *net);
+/* Borrowed. */
+struct virtio_device *net_vdev(const struct vdpakit_net *net);
 
 enum net_op {
 	NET_BEGIN, /* what has to be set after net_probe() and net_reset() */
