@@ -21,8 +21,11 @@
 
 #include "base/util.h"
 
+struct cli_command;
+
 /* What the options before the object said. */
 struct cli {
+	const struct cli_command *objects;
 	const char *socket_path;
 	bool is_json;
 	bool is_pretty;
@@ -41,6 +44,7 @@ struct cli {
  * @sub: words below it, up to one without a name; the first one is meant when
  *       none is given
  * @print_help: prints more than the rows do; may be NULL
+ * @has_own_options: those of the program are taken in front of it only
  */
 struct cli_command {
 	const char *name;
@@ -52,9 +56,17 @@ struct cli_command {
 	int (*fn)(const struct cli *cli, int argc, char **argv);
 	const struct cli_command *sub;
 	void (*print_help)(void);
+	bool has_own_options;
 };
 
 #define CLI_ANY_ARGS 1000
+
+/* words.c */
+
+/* main() of a command with these objects, up to one without a name. */
+int cli_main(const struct cli_command *objects, int argc, char **argv);
+/* The object "help". */
+int cli_help(const struct cli *cli, int argc, char **argv);
 
 /* Takes options out of argv[0..argc), wherever they stand in front of "--".
  * Return: words left; -EINVAL */
