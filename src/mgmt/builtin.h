@@ -12,12 +12,13 @@
 
 #define BUILTIN_MAX 32
 
-/* One pair of functions is set: of a bus driver, of a management device, or of
- * one whose devices have character devices. */
+/* One pair of functions is set: of a bus driver, of one for this process alone,
+ * of a management device, or of one whose devices have character devices. */
 struct builtin {
 	const char *name;
 	int (*driver_register)(struct vdpa_bus *bus, struct cdev *cdev,
 			       struct vdpa_driver **ret);
+	int (*inner_register)(struct vdpa_bus *bus, struct vdpa_driver **ret);
 	void (*driver_unregister)(struct vdpa_driver *drv);
 	int (*mgmtdev_register)(struct vdpa_bus *bus,
 				struct vdpa_mgmtdev **ret);

@@ -90,27 +90,30 @@ static int take_loops(struct instance *kit,
 static int register_driver(struct instance *kit, unsigned int i)
 {
 	const struct builtin *b = &builtins[i];
-	int r = b->driver_register(kit->bus, kit->cdev, &kit->drivers[i]);
+	int r = b->inner_register
+			? b->inner_register(kit->bus, &kit->drivers[i])
+			: b->driver_register(kit->bus, kit->cdev,
+					     &kit->drivers[i]);
 
 	return err_context(r, "%s", b->name);
+}
+
+static int register_first_driver(struct instance *kit, const char *name)
+{
+	for (unsigned int i = 0; builtins[i].name; i++) {
+		if (builtins[i].driver_unregister &&
+		    strcmp(builtins[i].name, name) == 0) {
+			return register_driver(kit, i);
+		}
+	}
+	return err(-ENODEV, "there is no bus driver %s", name);
 }
 
 /* The bus takes the first one for the default. */
 static int register_drivers(struct instance *kit, const char *first)
 {
-	bool has_first = !first;
-	int r = 0;
+	int r = first ? register_first_driver(kit, first) : 0;
 
-	for (unsigned int i = 0; !has_first && builtins[i].name; i++) {
-		if (builtins[i].driver_register &&
-		    strcmp(builtins[i].name, first) == 0) {
-			has_first = true;
-			r = register_driver(kit, i);
-		}
-	}
-	if (!has_first) {
-		return err(-ENODEV, "there is no bus driver %s", first);
-	}
 	for (unsigned int i = 0; r == 0 && builtins[i].name; i++) {
 		if (builtins[i].driver_register && !kit->drivers[i]) {
 			r = register_driver(kit, i);

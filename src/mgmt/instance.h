@@ -38,7 +38,9 @@ struct instance;
  *                       running; 0: as many as there are CPUs, at most 4
  * @loop: back end of its own loops
  * @run_dir: the folder for what shall outlive it; NULL: there is none
- * @default_driver: the bus driver that probes new devices; NULL: vhost_vdpa
+ * @default_driver: the bus driver that probes new devices; NULL: vhost_vdpa.
+ *                  virtio_vdpa, for drivers in this process, is there only when
+ *                  it is asked for
  */
 struct instance_options {
 	struct loop *control;

@@ -106,6 +106,7 @@ struct virtio_device {
 	void (*config_changed)(void *priv);
 	void *driver_priv;
 	bool is_taken; /* a driver has it */
+	void *opener; /* of who opened it for a program */
 
 	/* any thread, atomic */
 	uint32_t is_broken; /* needs a reset: queues say -EIO */
