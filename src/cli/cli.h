@@ -19,13 +19,14 @@
 #ifndef CLI_CLI_H
 #define CLI_CLI_H
 
-#include "base/util.h"
+#include "base/args.h"
 
 struct cli_command;
 
 /* What the options before the object said. */
 struct cli {
 	const struct cli_command *objects;
+	char **argv; /* of main() */
 	const char *socket_path;
 	bool is_json;
 	bool is_pretty;
@@ -45,6 +46,7 @@ struct cli {
  *       none is given
  * @print_help: prints more than the rows do; may be NULL
  * @has_own_options: those of the program are taken in front of it only
+ * @has_own_help: "help" and --help are its own affair, too
  */
 struct cli_command {
 	const char *name;
@@ -57,6 +59,7 @@ struct cli_command {
 	const struct cli_command *sub;
 	void (*print_help)(void);
 	bool has_own_options;
+	bool has_own_help;
 };
 
 #define CLI_ANY_ARGS 1000
@@ -68,9 +71,10 @@ int cli_main(const struct cli_command *objects, int argc, char **argv);
 /* The object "help". */
 int cli_help(const struct cli *cli, int argc, char **argv);
 
-/* Takes options out of argv[0..argc), wherever they stand in front of "--".
- * Return: words left; -EINVAL */
-int cli_take_options(struct cli *cli, int argc, char **argv);
+/* Takes options of a table out of argv[0..argc), wherever they stand in front of
+ * "--". Return: words left; -EINVAL; what a set function returned */
+int cli_take(const struct arg_option *table, unsigned int n_table, int argc,
+	     char **argv, void *priv);
 
 /* commands.c: what asks the daemon. */
 extern const struct cli_command cli_mgmtdev_commands[];
@@ -81,6 +85,9 @@ int cli_status(const struct cli *cli, int argc, char **argv);
 /* run.c */
 int cli_run(const struct cli *cli, int argc, char **argv);
 void cli_run_help(void);
+
+/* io_exec.c: becomes vdpakit-io, with the words of main(). Return: -errno */
+int cli_exec_io(const struct cli *cli, int argc, char **argv);
 
 /* probe.c */
 int cli_probe(const struct cli *cli, int argc, char **argv);

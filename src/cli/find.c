@@ -76,6 +76,17 @@ int find_daemon(char path[FIND_PATH_MAX])
 	return find_file("vdpakitd", rows, ARRAY_SIZE(rows), X_OK, path);
 }
 
+int find_io(char path[FIND_PATH_MAX])
+{
+	static const char *const rows[] = {
+		"vdpakit-io",
+		"../libexec/vdpakit/vdpakit-io",
+		VDPAKIT_LIBEXECDIR "/vdpakit/vdpakit-io",
+	};
+
+	return find_file("vdpakit-io", rows, ARRAY_SIZE(rows), X_OK, path);
+}
+
 int find_library(char path[FIND_PATH_MAX])
 {
 	static const char *const rows[] = {

@@ -12,6 +12,8 @@
 
 /* Return: 0; -ENOENT with a text that says where it was looked for. */
 int find_daemon(char path[FIND_PATH_MAX]);
+/* The same of the program behind `vdpakit blk`. */
+int find_io(char path[FIND_PATH_MAX]);
 /* The same; -EINVAL: its path cannot stand in LD_PRELOAD. */
 int find_library(char path[FIND_PATH_MAX]);
 

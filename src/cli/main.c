@@ -18,6 +18,14 @@ static const struct cli_command objects[] = {
 	  .has_own_options = true, /* and then somebody else's */
 	  .fn = cli_run,
 	  .print_help = cli_run_help },
+	{ .name = "blk",
+	  .args = "{ info | read | write | copy | bench } ...",
+	  .help = "use a disk, whatever is behind it; `vdpakit blk help` has "
+		  "more",
+	  .max_args = CLI_ANY_ARGS,
+	  .has_own_options = true,
+	  .has_own_help = true,
+	  .fn = cli_exec_io },
 	{ .name = "probe",
 	  .help = "what this machine offers, as key=value",
 	  .fn = cli_probe },

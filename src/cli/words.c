@@ -60,12 +60,13 @@ static const struct arg_option options[] = {
 	{ "help", 'h', NULL, "print the usage", set_help },
 };
 
-int cli_take_options(struct cli *cli, int argc, char **argv)
+int cli_take(const struct arg_option *table, unsigned int n_table, int argc,
+	     char **argv, void *priv)
 {
 	int n_left = 0, i = 0;
 
 	while (i < argc) {
-		int n = args_parse(TABLE(options), argc - i, argv + i, cli);
+		int n = args_parse(table, n_table, argc - i, argv + i, priv);
 
 		if (n < 0) {
 			return n;
@@ -201,6 +202,19 @@ static bool is_help(const char *word)
 	return strcmp(word, "help") == 0;
 }
 
+/* Those that have options of their own have this one, too. */
+static bool is_help_option(const char *word)
+{
+	return strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0;
+}
+
+static bool wants_help(const struct cli *cli, const struct cli_command *c,
+		       int argc, char **argv)
+{
+	return cli->wants_help || (argc > 0 && is_help_option(argv[0])) ||
+	       (argc == 1 && c->max_args != 1 && is_help(argv[0]));
+}
+
 /* Follows the words down the tables. */
 static int dispatch(const struct cli *cli, const struct cli_command *c,
 		    int argc, char **argv)
@@ -231,8 +245,7 @@ static int dispatch(const struct cli *cli, const struct cli_command *c,
 			       next->name);
 		c = next;
 	}
-	if (cli->wants_help ||
-	    (argc == 1 && c->max_args != 1 && is_help(argv[0]))) {
+	if (!c->has_own_help && wants_help(cli, c, argc, argv)) {
 		print_usage_of(prefix, c);
 		return 0;
 	}
@@ -254,7 +267,7 @@ static int run_words(struct cli *cli, int argc, char **argv)
 			   argv[0]);
 	}
 	if (!object->has_own_options) {
-		argc = cli_take_options(cli, argc - 1, argv + 1);
+		argc = cli_take(TABLE(options), argc - 1, argv + 1, cli);
 		if (argc < 0) {
 			return argc;
 		}
@@ -268,6 +281,7 @@ int cli_main(const struct cli_command *objects, int argc, char **argv)
 	const char *path = getenv("VDPAKIT_RPC");
 	struct cli cli = {
 		.objects = objects,
+		.argv = argv,
 		.socket_path = path && path[0] ? path : CLIENT_SOCKET_DEFAULT,
 	};
 	int r = args_parse(TABLE(options), argc - 1, argv + 1, &cli);

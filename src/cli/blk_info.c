@@ -1,0 +1,116 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vdpakit blk info: what a disk says of itself.
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include <errno.h>
+#include <jansson.h>
+#include <stdio.h>
+
+#include "base/err.h"
+#include "cli/blk.h"
+#include "cli/output.h"
+
+struct info_args {
+	bool is_json;
+	bool is_pretty;
+};
+
+static int set_json(void *priv, const char *value)
+{
+	(void)value;
+	((struct info_args *)priv)->is_json = true;
+	return 0;
+}
+
+static int set_pretty(void *priv, const char *value)
+{
+	(void)value;
+	((struct info_args *)priv)->is_pretty = true;
+	return 0;
+}
+
+static const struct arg_option options[] = {
+	{ "json", 'j', NULL, "print JSON", set_json },
+	{ "pretty", 'p', NULL, "with -j: print it for people", set_pretty },
+};
+
+void blk_info_help(void)
+{
+	(void)printf("\nOptions:\n");
+	args_print_help(stdout, options, ARRAY_SIZE(options));
+}
+
+static json_t *info_json(const struct vdpakit_blk_info *i)
+{
+	return json_pack(
+		"{s:I s:I s:I s:I s:I s:I s:I s:I s:I s:i s:i s:b s:b s:b s:o}",
+		"capacity", (json_int_t)i->capacity_bytes, "block_size",
+		(json_int_t)i->block_bytes, "physical_block_size",
+		(json_int_t)i->physical_block_bytes, "optimal_io",
+		(json_int_t)i->optimal_io_bytes, "max_segments",
+		(json_int_t)i->max_segments, "max_request",
+		(json_int_t)i->max_request_bytes, "max_discard",
+		(json_int_t)i->max_discard_bytes, "discard_align",
+		(json_int_t)i->discard_align_bytes, "max_write_zeroes",
+		(json_int_t)i->max_write_zeroes_bytes, "queues",
+		(int)i->n_queues, "queue_size", (int)i->queue_size, "read_only",
+		(int)i->is_read_only, "flush", (int)i->can_flush, "packed",
+		(int)i->is_packed, "features",
+		json_sprintf("0x%llx", (unsigned long long)i->features));
+}
+
+static int print_info(const struct info_args *args,
+		      const struct vdpakit_blk_info *info)
+{
+	json_t *obj = info_json(info);
+
+	if (!obj) {
+		return err(-ENOMEM, "out of memory");
+	}
+	if (args->is_json) {
+		output_json(stdout, obj, args->is_pretty);
+	} else {
+		output_status(stdout, obj);
+	}
+	json_decref(obj);
+	return 0;
+}
+
+static int show_info(struct vdpakit *kit, const struct info_args *args,
+		     const char *word)
+{
+	const struct blk_end_want want = { .name = "disk" };
+	struct blk_end end;
+	int r = blk_end_open_device(kit, word, &want, &end);
+
+	if (r == 0) {
+		r = print_info(args, &end.info);
+		(void)blk_end_close(&end); /* nothing was written */
+	}
+	return r;
+}
+
+int blk_show_info(const struct cli *cli, int argc, char **argv)
+{
+	struct info_args args = { cli->is_json, cli->is_pretty };
+	struct vdpakit *kit;
+	int r = cli_take(options, ARRAY_SIZE(options), argc, argv, &args);
+
+	if (r < 0) {
+		return r;
+	}
+	r = blk_check_words(r, 1, 1, "DEVICE, one word,");
+	if (r == 0) {
+		r = blk_check_device(argv[0]);
+	}
+	if (r == 0) {
+		r = io_err(vdpakit_new(NULL, &kit));
+	}
+	if (r == 0) {
+		r = show_info(kit, &args, argv[0]);
+		vdpakit_free(kit);
+	}
+	return r;
+}

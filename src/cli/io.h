@@ -1,0 +1,48 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * vdpakit-io: what `vdpakit blk` and `vdpakit net` run.
+ *
+ * Theory of operation
+ *
+ * These commands use devices themselves, by libvdpakit's public functions and
+ * nothing else. They are a program of their own, so that commands which only
+ * talk to a daemon do not load what back ends need: vdpakit runs it with the
+ * words that it was given.
+ *
+ *   io_main.c   objects
+ *   io_dev.c    from the word DEVICE to a device
+ *   blk*.c      disks
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#ifndef CLI_IO_H
+#define CLI_IO_H
+
+#include <vdpakit/client.h>
+
+#include "base/args.h"
+#include "cli/cli.h"
+
+/**
+ * io_dev_add() - make the device that a word means
+ * @kit: bus
+ * @word: "MGMTDEV KEY=VALUE..."; or a path: of a vhost-vdpa node, or of the
+ *        socket of a vhost-user back end
+ * @kind: "blk" or "net", for what does not say it itself
+ * @name: for the new device
+ *
+ * Return: 0; -errno
+ */
+int io_dev_add(struct vdpakit *kit, const char *word, const char *kind,
+	       const char *name);
+
+/* Is the word a DEVICE, rather than a file's path? */
+bool io_is_device(const char *word);
+
+/* err() for what a function of the library returned. Return: @code */
+int io_err(int code);
+
+/* blk.c */
+extern const struct cli_command io_blk_commands[];
+
+#endif

@@ -1,0 +1,93 @@
+/* SPDX-License-Identifier: BSD-2-Clause */
+/*
+ * From the word DEVICE to a device on a bus in this process.
+ *
+ *   "blk backend file path=x"   words of a device, but for its name
+ *   /dev/vhost-vdpa-0           a character device: of vhost-vdpa
+ *   /run/x.sock                 a socket: of a vhost-user back end
+ *
+ * Copyright (c) 2026, the vdpakit authors
+ */
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include "base/cleanup.h"
+#include "base/err.h"
+#include "cli/io.h"
+
+int io_err(int code)
+{
+	_cleanup_free_ char *text = strdup(vdpakit_error());
+
+	return code < 0 ? err(code, "%s", text ? text : strerror(-code)) : code;
+}
+
+static bool is_path(const char *word)
+{
+	return strchr(word, '/') && !strpbrk(word, " \t=");
+}
+
+bool io_is_device(const char *word)
+{
+	struct stat st;
+
+	if (strcmp(word, "-") == 0) {
+		return false;
+	}
+	if (stat(word, &st) == 0) {
+		return S_ISCHR(st.st_mode) || S_ISSOCK(st.st_mode);
+	}
+	return !is_path(word);
+}
+
+/* Return: the rest of the words that make it; NULL: there is no such kind */
+static const char *mgmtdev_of(const struct stat *st)
+{
+	if (S_ISCHR(st->st_mode)) {
+		return "vhost_vdpa";
+	}
+	return S_ISSOCK(st->st_mode) ? "vhost_user" : NULL;
+}
+
+static int words_of_path(const char *name, const char *path, const char *kind,
+			 char **ret)
+{
+	const char *mgmtdev;
+	struct stat st;
+	int n;
+
+	if (stat(path, &st) < 0) {
+		return err(-errno, "%s: %s", path, strerror(errno));
+	}
+	mgmtdev = mgmtdev_of(&st);
+	if (!mgmtdev) {
+		return err(-EINVAL,
+			   "%s is neither a vhost-vdpa node nor the socket of "
+			   "a vhost-user back end; for a disk in a file say "
+			   "\"blk backend=file path=%s\"",
+			   path, path);
+	}
+	n = S_ISSOCK(st.st_mode)
+		    ? asprintf(ret, "%s %s path='%s' type=%s", name, mgmtdev,
+			       path, kind)
+		    : asprintf(ret, "%s %s path='%s'", name, mgmtdev, path);
+	return n < 0 ? err(-ENOMEM, "out of memory") : 0;
+}
+
+int io_dev_add(struct vdpakit *kit, const char *word, const char *kind,
+	       const char *name)
+{
+	_cleanup_free_ char *words = NULL;
+	int r = 0;
+
+	if (is_path(word)) {
+		r = words_of_path(name, word, kind, &words);
+	} else if (asprintf(&words, "%s %s", name, word) < 0) {
+		words = NULL;
+		r = err(-ENOMEM, "out of memory");
+	}
+	return r < 0 ? r : io_err(vdpakit_dev_add(kit, words));
+}
