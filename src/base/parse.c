@@ -183,3 +183,25 @@ bool name_is_valid(const char *name)
 	}
 	return true;
 }
+
+unsigned int json_nesting(const char *text, size_t len)
+{
+	unsigned int depth = 0, max = 0;
+	bool in_string = false;
+
+	for (size_t i = 0; i < len; i++) {
+		char c = text[i];
+
+		if (in_string) {
+			i += c == '\\';
+			in_string = c != '"';
+		} else if (c == '"') {
+			in_string = true;
+		} else if (c == '[' || c == '{') {
+			max = max_of(max, ++depth);
+		} else if ((c == ']' || c == '}') && depth > 0) {
+			depth--;
+		}
+	}
+	return max;
+}

@@ -43,4 +43,9 @@ int parse_mac(const char *what, const char *text, uint8_t ret_mac[6]);
  */
 bool name_is_valid(const char *name);
 
+/* How deep brackets nest in JSON, outside of strings: to be asked before it is
+ * given to a parser that recurses. Whatever else is wrong is the parser's to
+ * find. */
+unsigned int json_nesting(const char *text, size_t len);
+
 #endif

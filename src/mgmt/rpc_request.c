@@ -11,6 +11,7 @@
 #include <string.h>
 
 #include "base/err.h"
+#include "base/parse.h"
 #include "mgmt/objects_json.h"
 #include "mgmt/rpc_internal.h"
 
@@ -168,30 +169,6 @@ static void take_request(struct rpc_conn *conn, json_t *obj)
 		   req);
 }
 
-/* How deep brackets nest, outside of strings; whatever else is wrong is the
- * parser's to find. */
-static unsigned int nesting(const char *line, size_t len)
-{
-	unsigned int depth = 0, max = 0;
-	bool in_string = false;
-
-	for (size_t i = 0; i < len; i++) {
-		char c = line[i];
-
-		if (in_string) {
-			i += c == '\\';
-			in_string = c != '"';
-		} else if (c == '"') {
-			in_string = true;
-		} else if (c == '[' || c == '{') {
-			max = max_of(max, ++depth);
-		} else if ((c == ']' || c == '}') && depth > 0) {
-			depth--;
-		}
-	}
-	return max;
-}
-
 void rpc_take_line(struct rpc_conn *conn, const char *line, size_t len)
 {
 	char text[ERR_TEXT_MAX];
@@ -205,7 +182,7 @@ void rpc_take_line(struct rpc_conn *conn, const char *line, size_t len)
 		refuse_line(conn, NULL, RPC_E_REQUEST, "the line is too long");
 		return;
 	}
-	if (nesting(line, len) > RPC_DEPTH_MAX) {
+	if (json_nesting(line, len) > RPC_DEPTH_MAX) {
 		refuse_line(conn, NULL, RPC_E_PARSE, "nested too deeply");
 		return;
 	}
