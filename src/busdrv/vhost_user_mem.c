@@ -10,14 +10,13 @@
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <errno.h>
-#include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
+#include "busdrv/peer_file.h"
 #include "busdrv/vhost_user_internal.h"
-#include "mem/backing.h"
 
 #define ASID 0
 
@@ -59,41 +58,15 @@ static int check_region(const struct vhost_user_mem *mem,
 	return 0;
 }
 
-/* A file that ends before the region does would only show when it is used. One
- * whose server may be the peer must not even be asked. */
-static int check_file(const struct vhost_user_region *r, int fd,
-		      struct stat *ret_st)
-{
-	int ret = backing_check(fd);
-
-	if (ret < 0) {
-		return ret;
-	}
-	if (r->size == 0 || r->mmap_offset > INT64_MAX || r->size > INT64_MAX) {
-		return err(-EINVAL, "0x%llx bytes of a file at 0x%llx",
-			   (unsigned long long)r->size,
-			   (unsigned long long)r->mmap_offset);
-	}
-	if (fstat(fd, ret_st) < 0) {
-		return err(-errno, "a file: %s", strerror(errno));
-	}
-	if (S_ISREG(ret_st->st_mode) &&
-	    !range_fits(r->mmap_offset, r->size, (uint64_t)ret_st->st_size)) {
-		return err(-EINVAL, "a file has only %llu bytes",
-			   (unsigned long long)ret_st->st_size);
-	}
-	return 0;
-}
-
 int vhost_user_map_file(const struct vhost_user_region *r, int fd,
 			struct region **ret)
 {
 	struct stat st;
-	int ret_check = check_file(r, fd, &st);
+	int ret_check = peer_file_check(fd, r->mmap_offset, r->size, &st);
 
 	return ret_check < 0 ? ret_check
-			     : region_new_mapped(fd, r->mmap_offset, r->size,
-						 MEM_PERM_RW, ret);
+			     : peer_file_map(fd, r->mmap_offset, r->size,
+					     MEM_PERM_RW, false, ret);
 }
 
 static const struct vhost_user_slot *
@@ -111,31 +84,6 @@ find_same(const struct vhost_user_mem *mem, const struct vhost_user_region *r,
 	return NULL;
 }
 
-/* A device that has its own ways to the memory is given its file. */
-static int map_slot(const struct vhost_user_mem *mem,
-		    const struct vhost_user_region *r, int fd,
-		    struct region **ret)
-{
-	struct mem_file *file;
-	int ret_file;
-
-	if (!mem->keeps_files) {
-		return region_new_mapped(fd, r->mmap_offset, r->size,
-					 MEM_PERM_RW, ret);
-	}
-	fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
-	if (fd < 0) {
-		return -errno;
-	}
-	ret_file = mem_file_new(fd, &file);
-	if (ret_file == 0) {
-		ret_file = region_new_file(file, r->mmap_offset, r->size,
-					   MEM_PERM_RW, ret);
-		mem_file_unref(file);
-	}
-	return ret_file;
-}
-
 /* Adds a region to @mem: one of @old if it is the same, or a new mapping. */
 static int add_slot(struct vhost_user_mem *mem,
 		    const struct vhost_user_mem *old,
@@ -147,7 +95,7 @@ static int add_slot(struct vhost_user_mem *mem,
 	int ret = check_region(mem, r);
 
 	if (ret == 0) {
-		ret = check_file(r, fd, &st);
+		ret = peer_file_check(fd, r->mmap_offset, r->size, &st);
 	}
 	if (ret < 0) {
 		return ret;
@@ -162,7 +110,8 @@ static int add_slot(struct vhost_user_mem *mem,
 			.dev = st.st_dev,
 			.ino = st.st_ino,
 		};
-		ret = map_slot(mem, r, fd, &slot->region);
+		ret = peer_file_map(fd, r->mmap_offset, r->size, MEM_PERM_RW,
+				    mem->keeps_files, &slot->region);
 	}
 	slot->n_added = 1;
 	mem->n += ret == 0;
@@ -178,7 +127,7 @@ static int add_again(struct vhost_user_mem *mem,
 		     const struct vhost_user_region *r, int fd)
 {
 	struct stat st;
-	int ret = check_file(r, fd, &st);
+	int ret = peer_file_check(fd, r->mmap_offset, r->size, &st);
 
 	for (unsigned int i = 0; ret == 0 && mem && i < mem->n; i++) {
 		struct vhost_user_slot *s = &mem->slots[i];
