@@ -22,6 +22,7 @@
 struct window_vq {
 	struct window *w;
 	uint32_t idx;
+	uint32_t num_max;
 	/* what the driver wrote */
 	uint32_t num;
 	uint64_t desc_area, driver_area, device_area;

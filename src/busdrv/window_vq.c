@@ -54,7 +54,7 @@ uint32_t window_vq_read(struct window *w, enum window_reg reg)
 	}
 	switch (reg) {
 	case WINDOW_QUEUE_NUM_MAX:
-		return vdpa_get_vq_num_max(w->vdev);
+		return q->num_max;
 	case WINDOW_QUEUE_NUM:
 		return q->num;
 	case WINDOW_QUEUE_ALIGN:
@@ -135,8 +135,10 @@ static void take_back(struct window_vq *q)
 
 static int check_num(const struct window_vq *q, bool is_packed)
 {
-	if (q->num == 0 || (!is_packed && !is_pow2(q->num))) {
-		return err(-EINVAL, "queue %u: a ring of %u", q->idx, q->num);
+	if (q->num == 0 || q->num > q->num_max ||
+	    (!is_packed && !is_pow2(q->num))) {
+		return err(-EINVAL, "queue %u: a ring of %u, largest is %u",
+			   q->idx, q->num, q->num_max);
 	}
 	return 0;
 }
@@ -216,10 +218,22 @@ int window_vq_set_ready(struct window_vq *q, uint32_t value)
 	return 0;
 }
 
+/* Until a size is set, the device says the largest that this queue may have. */
+static void find_num_max(struct window_vq *q)
+{
+	uint32_t num_max = vdpa_get_vq_num_max(q->w->vdev);
+	uint16_t size;
+
+	if (vdpa_get_vq_size(q->w->vdev, q->idx, &size) == 0 && size > 0) {
+		num_max = min_of(num_max, (uint32_t)size);
+	}
+	q->num_max = num_max;
+}
+
 /* What the driver wrote of it is forgotten. */
 static void clear(struct window_vq *q)
 {
-	q->num = vdpa_get_vq_num_max(q->w->vdev);
+	q->num = q->num_max;
 	q->desc_area = 0;
 	q->driver_area = 0;
 	q->device_area = 0;
@@ -246,6 +260,7 @@ void window_vq_forget(struct window_vq *q)
 	q->is_ready = false;
 	q->is_resetting = false;
 	take_back(q);
+	find_num_max(q);
 	clear(q);
 	if (q->w->options.forgets_calls) {
 		(void)window_set_vq_call(q->w, q->idx, NULL); /* idx is right */
@@ -277,6 +292,7 @@ void window_vq_init(struct window_vq *q, struct window *w, uint32_t idx)
 	q->idx = idx;
 	q->call.trigger_fd = -1;
 	q->kick_fd = -1;
+	find_num_max(q);
 	clear(q);
 }
 

@@ -30,6 +30,9 @@ static bool is_done(void *priv)
 
 static int wait_for(struct win_rig *rig, struct waited_op *wo)
 {
+	if (wo->is_done) {
+		return wo->op.result;
+	}
 	assert_int_equal(sim_run(rig->sim, 1000000000, is_done, wo), 0);
 	return wo->op.result;
 }
@@ -96,7 +99,7 @@ void mmio_rig_open(struct win_rig *rig, uint32_t layout)
 {
 	const struct vdpakit_mmio_options options = {
 		.layout = layout,
-		.irq = win_rig_irq,
+		.irq = rig->irq ? rig->irq : win_rig_irq,
 		.priv = rig,
 	};
 	const struct vdpakit_mmio_memory all = {
@@ -132,6 +135,15 @@ static void bind_and_open(struct win_rig *rig, uint32_t layout)
 				       NULL, 0),
 			 0);
 	mmio_rig_open(rig, layout);
+}
+
+int mmio_rig_set_up_threads(void **state, const char *mgmtdev, const char *keys)
+{
+	struct win_rig *rig = win_rig_new(0, mgmtdev, keys);
+
+	bind_and_open(rig, VDPAKIT_MMIO_VIRTIO);
+	*state = rig;
+	return 0;
 }
 
 int mmio_rig_set_up(void **state, const char *mgmtdev, const char *keys,

@@ -17,6 +17,9 @@
  * rig mapped. */
 int mmio_rig_set_up(void **state, const char *mgmtdev, const char *keys,
 		    uint32_t layout);
+/* The worker is a thread. */
+int mmio_rig_set_up_threads(void **state, const char *mgmtdev,
+			    const char *keys);
 int mmio_rig_tear_down(void **state);
 /* On one of the test's. It is unregistered before the rig is freed. */
 struct win_rig *mmio_rig_on(struct vdpa_device *vdev, uint32_t layout);

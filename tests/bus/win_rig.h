@@ -17,8 +17,8 @@
 #define WIN_QUEUES    4
 
 struct win_rig {
-	struct sim *sim;
-	struct vworld *w; /* simulated, one worker */
+	struct sim *sim; /* NULL: the worker has a thread */
+	struct vworld *w; /* one worker */
 	struct vdpa_device *vdev; /* "d0", unbound */
 	struct window *win; /* of tests that need no layout */
 	/* the driver's */
@@ -30,11 +30,13 @@ struct win_rig {
 	void (*kick)(struct win_rig *rig, uint32_t idx);
 	void *priv, *priv2; /* of the test */
 	/* interrupts */
+	void (*irq)(void *priv, bool level); /* NULL: the next two */
 	unsigned int n_irqs;
 	bool level;
 };
 
-/* On a device of that management device. */
+/* On a device of that management device. @seed 0: threads, and no win_rig_run()
+ * or win_run_one(). */
 struct win_rig *win_rig_new(uint64_t seed, const char *mgmtdev,
 			    const char *keys);
 /* On one of the test's, which is registered. */
