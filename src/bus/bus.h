@@ -107,6 +107,13 @@ struct vdpa_key {
 	const char *help;
 };
 
+/* Could dev_add() make that device now? */
+enum vdpa_there {
+	VDPA_NOT_THERE, /* somebody else has to do something first */
+	VDPA_THERE, /* yes, or it would say why there never will be one */
+	VDPA_IS_ASKED, /* whoever has it is being asked */
+};
+
 /**
  * struct vdpa_mgmtdev_ops - what a management device does
  *
@@ -115,8 +122,11 @@ struct vdpa_key {
  * @dev_del: unregister and free a device of this mgmtdev; it is unbound
  * @dev_set_attr: optional: change attributes (MAC) of a device, or, with params,
  *                what these keys of set_keys say
- * @dev_is_there: optional: could dev_add() make that device now? Else somebody
- *                has to do something first; vdpa_mgmtdev_has_news() when he did
+ * @dev_is_there: optional: could dev_add() make that device now? If not,
+ *                vdpa_mgmtdev_has_news() when that changes. It may begin what
+ *                takes time, such as connecting to somebody
+ * @dev_forget: optional, with dev_is_there(): nobody expects that device any
+ *              more, and dev_add() was not called
  * @set: optional: change what the params, keys of own_keys, say of the
  *       management device itself. All of it or, with -errno, nothing
  */
@@ -127,7 +137,10 @@ struct vdpa_mgmtdev_ops {
 	int (*dev_set_attr)(struct vdpa_mgmtdev *mgmtdev,
 			    struct vdpa_device *vdev,
 			    const struct vdpa_dev_config *config);
-	bool (*dev_is_there)(struct vdpa_mgmtdev *mgmtdev, const char *name);
+	enum vdpa_there (*dev_is_there)(struct vdpa_mgmtdev *mgmtdev,
+					const char *name,
+					const struct vdpa_dev_config *config);
+	void (*dev_forget)(struct vdpa_mgmtdev *mgmtdev, const char *name);
 	int (*set)(struct vdpa_mgmtdev *mgmtdev,
 		   const struct vdpa_dev_config *config);
 };
@@ -249,26 +262,33 @@ int vdpa_dev_add(struct vdpa_bus *bus, const char *bus_name,
 /**
  * struct vdpa_dev_expect - how a device is expected
  *
- * @timeout_s: seconds; 0: for however long it takes
+ * @timeout_s: seconds; 0: for however long it takes. Not with @is_once
  * @done: called once: 0 it was added; -ETIMEDOUT; -ESHUTDOWN; what
  *        vdpa_dev_add() said. NULL: nobody waits for it
- * @priv: its argument
+ * @priv: argument of what is called
+ * @not_yet: optional: called at most once, before @done and only after
+ *           VDPA_ASKED: it is not there, and is expected from now on
+ * @is_once: not until it is there, but until it is known whether it is
  */
 struct vdpa_dev_expect {
 	unsigned int timeout_s;
 	void (*done)(void *priv, int result);
 	void *priv;
+	void (*not_yet)(void *priv);
+	bool is_once;
 };
 
 #define VDPA_EXPECTED	  1
+#define VDPA_ASKED	  2
 #define VDPA_EXPECTED_MAX 1024
 
 /**
  * vdpa_dev_expect() - `dev add`, now or as soon as its mgmtdev can
  * @how: copied
  *
- * Return: 0 it was added; VDPA_EXPECTED: how->done is called later; as
- *         vdpa_dev_add(), or -ENOSPC: it is not
+ * Return: 0 it was added; VDPA_EXPECTED: it is not there, how->done is called
+ *         later; VDPA_ASKED: whether it is there is being found out, how->done
+ *         is called later; as vdpa_dev_add(), or -ENOSPC: it is not
  */
 int vdpa_dev_expect(struct vdpa_bus *bus, const char *bus_name,
 		    const char *mgmtdev_name, const char *name,

@@ -289,6 +289,7 @@ struct host *host_free(struct host *host)
 struct outcome {
 	int code;
 	char text[ERR_TEXT_MAX];
+	struct loop_done *waiter; /* for it; NULL: nobody */
 };
 
 static void keep_outcome(void *priv, int code, const char *text, json_t *result)
@@ -298,13 +299,27 @@ static void keep_outcome(void *priv, int code, const char *text, json_t *result)
 	outcome->code = code;
 	(void)snprintf(outcome->text, sizeof(outcome->text), "%s",
 		       text ? text : "");
+	if (outcome->waiter) {
+		loop_done(outcome->waiter);
+	}
 }
 
+static void await_outcome(void *priv, struct loop_done *done)
+{
+	struct outcome *outcome = priv;
+
+	outcome->waiter = done;
+}
+
+/* Before the loop runs: where the answer takes time, it does meanwhile. */
 static int invoke(struct host *host, const char *method, json_t *params)
 {
 	struct outcome outcome = { .code = EINPROGRESS };
 
 	rpc_invoke(&host->ctx, method, params, true, keep_outcome, &outcome);
+	if (outcome.code == EINPROGRESS) {
+		loop_call_until(host->control, await_outcome, &outcome);
+	}
 	return outcome.code == 0
 		       ? 0
 		       : err(outcome.code > 0 ? -outcome.code : -EINVAL, "%s",

@@ -326,12 +326,26 @@ struct later {
 	char event[32 + MGMT_HANDLE_MAX]; /* when it went well */
 	rpc_done_fn done; /* NULL: it was given already */
 	void *priv;
+	bool is_patient; /* the device may come whenever it likes */
 };
+
+static void answer_later(const struct later *later, int result)
+{
+	json_t *obj = json_object();
+
+	if (result < 0) {
+		later->done(later->priv, -result, err_text(result), NULL);
+	} else if (!obj) {
+		later->done(later->priv, ENOMEM, strerror(ENOMEM), NULL);
+	} else {
+		later->done(later->priv, 0, NULL, obj);
+	}
+	json_decref(obj);
+}
 
 static void later_done(void *priv, int result)
 {
 	struct later *later = priv;
-	json_t *obj = json_object();
 
 	if (result == 0) {
 		mgmt_event(&later->ctx->events, later->name, "%s",
@@ -340,15 +354,21 @@ static void later_done(void *priv, int result)
 		mgmt_event(&later->ctx->events, later->name,
 			   "cannot be added: %s", err_text(result));
 	}
-	if (later->done && result < 0) {
-		later->done(later->priv, -result, err_text(result), NULL);
-	} else if (later->done && !obj) {
-		later->done(later->priv, ENOMEM, strerror(ENOMEM), NULL);
-	} else if (later->done) {
-		later->done(later->priv, 0, NULL, obj);
+	if (later->done) {
+		answer_later(later, result);
 	}
-	json_decref(obj);
 	free(later);
+}
+
+/* It is expected for however long it takes: who asked need not wait. */
+static void later_not_yet(void *priv)
+{
+	struct later *later = priv;
+
+	if (later->is_patient) {
+		answer_later(later, 0);
+		later->done = NULL;
+	}
 }
 
 static struct later *later_new(const struct call *call, const char *name)
@@ -366,17 +386,19 @@ static struct later *later_new(const struct call *call, const char *name)
 	return later;
 }
 
-/* Return: 0 it is there; VDPA_EXPECTED, answered when it comes, or now if that
- * may take for ever; -errno */
-static int expect_dev(struct call *call, const char *bus_name,
-		      const char *mgmtdev_name,
-		      const struct vdpa_dev_config *config)
+/* Return: 0 it is there; VDPA_ASKED: answered when it comes, or it is known that
+ * it does not, or that this may take for ever; VDPA_EXPECTED: it may; -errno */
+static int add(struct call *call, const char *bus_name,
+	       const char *mgmtdev_name, const struct vdpa_dev_config *config)
 {
+	const struct rpc_arg *wait = &call->args[ADD_WAIT];
 	const char *name = call->args[ADD_NAME].text;
 	struct later *later = later_new(call, name);
 	struct vdpa_dev_expect how = {
-		.timeout_s = (unsigned int)call->args[ADD_WAIT].value,
+		.is_once = !wait->is_set,
+		.timeout_s = (unsigned int)wait->value,
 		.done = later_done,
+		.not_yet = later_not_yet,
 		.priv = later,
 	};
 	int r;
@@ -384,25 +406,20 @@ static int expect_dev(struct call *call, const char *bus_name,
 	if (!later) {
 		return -ENOMEM;
 	}
+	later->is_patient = wait->is_set && wait->value == 0;
 	(void)snprintf(later->event, sizeof(later->event), "added by %s",
 		       mgmtdev_name);
 	r = vdpa_dev_expect(call->bus, bus_name, mgmtdev_name, name, config,
 			    &how);
-	if (r != VDPA_EXPECTED) {
-		free(later);
-	} else if (how.timeout_s == 0) {
+	if (r == VDPA_EXPECTED && later->is_patient) {
 		later->done = NULL;
+		return r;
 	}
-	return r;
-}
-
-static int add(struct call *call, const char *bus_name,
-	       const char *mgmtdev_name, const struct vdpa_dev_config *config)
-{
-	return call->args[ADD_WAIT].is_set
-		       ? expect_dev(call, bus_name, mgmtdev_name, config)
-		       : vdpa_dev_add(call->bus, bus_name, mgmtdev_name,
-				      call->args[ADD_NAME].text, config);
+	if (r != VDPA_EXPECTED && r != VDPA_ASKED) {
+		free(later);
+		return r;
+	}
+	return VDPA_ASKED;
 }
 
 static int dev_add(struct call *call, json_t **ret)
@@ -421,9 +438,11 @@ static int dev_add(struct call *call, json_t **ret)
 	if (r < 0) {
 		return r;
 	}
+	if (r == VDPA_ASKED) {
+		return PENDING;
+	}
 	if (r == VDPA_EXPECTED) {
-		return call->args[ADD_WAIT].value > 0 ? PENDING
-						      : no_answer(ret);
+		return no_answer(ret);
 	}
 	mgmt_event(&call->ctx->events, call->args[ADD_NAME].text, "added by %s",
 		   call->args[ADD_MGMTDEV].text);

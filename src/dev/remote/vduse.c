@@ -193,12 +193,15 @@ static int check_set_up(const struct vduse_dev *dev)
 	return 0;
 }
 
-static bool vduse_dev_is_there(struct vdpa_mgmtdev *mgmtdev, const char *name)
+static enum vdpa_there vduse_dev_is_there(struct vdpa_mgmtdev *mgmtdev,
+					  const char *name,
+					  const struct vdpa_dev_config *config)
 {
 	struct vduse *vduse = container_of(mgmtdev, struct vduse, mgmtdev);
 	const struct vduse_dev *dev = vduse_find(vduse, name);
 
-	return dev && check_set_up(dev) == 0;
+	(void)config;
+	return dev && check_set_up(dev) == 0 ? VDPA_THERE : VDPA_NOT_THERE;
 }
 
 /* What `dev add` and `dev set` say. */
