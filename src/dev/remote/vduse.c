@@ -23,8 +23,8 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/parse.h"
+#include "dev/remote/bounce.h"
 #include "dev/remote/vduse_internal.h"
-#include "relay/relay.h"
 
 struct vduse_dev *vduse_find(struct vduse *vduse, const char *name)
 {
@@ -207,8 +207,7 @@ static enum vdpa_there vduse_dev_is_there(struct vdpa_mgmtdev *mgmtdev,
 /* What `dev add` and `dev set` say. */
 struct params {
 	uint32_t timeout_s;
-	bool is_bounced;
-	struct relay_options relay;
+	struct bounce bounce;
 };
 
 static int set_timeout(struct params *p, const char *value)
@@ -222,60 +221,12 @@ static int set_timeout(struct params *p, const char *value)
 	return r;
 }
 
-static int set_bounce(struct params *p, const char *value)
-{
-	return parse_bool("bounce", value, &p->is_bounced);
-}
-
-static int set_bounce_size(struct params *p, const char *value)
-{
-	uint64_t bytes;
-	int r = parse_size("bounce_size", value, &bytes);
-
-	if (r < 0) {
-		return r;
-	}
-	if (bytes < DOMAIN_BYTES_MIN || bytes > DOMAIN_BYTES_MAX ||
-	    bytes % DOMAIN_PAGE != 0) {
-		return err(-ERANGE,
-			   "bounce_size: %s is not a multiple of 4K from 1M to "
-			   "1G",
-			   value);
-	}
-	p->relay.domain_bytes = bytes;
-	return 0;
-}
-
-static int set_poll_us(struct params *p, const char *value)
-{
-	uint64_t us;
-	int r = parse_u64("poll_us", value, SOFT_POLL_US_MAX, &us);
-
-	if (r == 0) {
-		p->relay.max_poll_us = (uint32_t)us;
-	}
-	return r;
-}
-
 /* Those that may be changed later stand first. */
 static const struct vdpa_key vduse_keys[] = {
 	{ "timeout", "SECONDS",
 	  "how long its process may take to reply, 0: for ever (default 30)" },
-	{ "bounce", "on|off",
-	  "copy data, so that the process sees nothing else of the client's "
-	  "memory (default off)" },
-	{ "bounce_size", "SIZE", "memory for that, 1M to 1G (default 64M)" },
-	SOFT_KEY_POLL_US,
+	BOUNCE_KEYS,
 };
-
-static int (*const vduse_setters[])(struct params *p, const char *value) = {
-	set_timeout,
-	set_bounce,
-	set_bounce_size,
-	set_poll_us,
-};
-_Static_assert(ARRAY_SIZE(vduse_setters) == ARRAY_SIZE(vduse_keys),
-	       "one setter a key");
 #define N_SET_KEYS 1
 
 static int parse_params(struct params *p, const struct vdpa_dev_config *config)
@@ -284,12 +235,11 @@ static int parse_params(struct params *p, const struct vdpa_dev_config *config)
 
 	for (unsigned int i = 0; r == 0 && i < config->n_params; i++) {
 		const struct vdpa_param *param = &config->params[i];
-		size_t k = 0;
 
-		while (strcmp(param->key, vduse_keys[k].name) != 0) {
-			k++; /* it is one of them: the bus has looked */
-		}
-		r = vduse_setters[k](p, param->value);
+		/* It is a key: the bus has looked. */
+		r = strcmp(param->key, "timeout") == 0
+			    ? set_timeout(p, param->value)
+			    : bounce_set(&p->bounce, param->key, param->value);
 	}
 	return r;
 }
@@ -307,11 +257,11 @@ static int enter_bus(struct vduse_dev *dev, const struct params *p)
 	int r;
 
 	dev->waiter = &dev->vdev;
-	if (!p->is_bounced) {
+	if (!p->bounce.is_on) {
 		return vdpa_device_register(vduse->bus, &vduse->mgmtdev,
 					    &dev->vdev);
 	}
-	r = relay_new(vduse->bus, &dev->vdev, dev->vdev.name, &p->relay,
+	r = relay_new(vduse->bus, &dev->vdev, dev->vdev.name, &p->bounce.relay,
 		      &dev->relay);
 	if (r < 0) {
 		return r;
@@ -377,9 +327,8 @@ static int vduse_dev_add(struct vdpa_mgmtdev *mgmtdev, const char *name,
 	if (r == 0) {
 		r = parse_params(&p, config);
 	}
-	if (r == 0 && !p.is_bounced &&
-	    (p.relay.domain_bytes > 0 || p.relay.max_poll_us > 0)) {
-		r = err(-EINVAL, "bounce_size and poll_us need bounce=on");
+	if (r == 0) {
+		r = bounce_check(&p.bounce);
 	}
 	return r < 0 ? r : attach(dev, &p);
 }
