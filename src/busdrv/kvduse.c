@@ -343,6 +343,7 @@ static int kvduse_probe(struct vdpa_driver *drv, struct vdpa_device *vdev,
 	kv->attaches = true;
 	kv->control_fd = -1;
 	kv->fd = -1;
+	kv->poll_fd = -1;
 	kv->log.fd = -1;
 	loop_timer_init(&kv->held_timer, kv->loop, held_again, kv);
 	(void)snprintf(kv->name, sizeof(kv->name), "%s", vdev->name);

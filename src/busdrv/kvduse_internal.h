@@ -141,7 +141,8 @@ struct kvduse {
 	struct kvduse_vq *vqs;
 
 	/* control only */
-	struct loop_watch *watch;
+	int poll_fd; /* epoll, of fd; -1: no messages */
+	struct loop_watch *watch; /* of poll_fd */
 	struct vdpa_turn turn;
 	struct vduse_request request; /* that is handled now */
 	bool is_handling;

@@ -10,10 +10,12 @@
  */
 #include <errno.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <unistd.h>
 
 #include <linux/virtio_config.h>
 
+#include "base/cleanup.h"
 #include "busdrv/kvduse_internal.h"
 
 /* Requests that one look takes, so that others have a turn. */
@@ -277,7 +279,7 @@ static void handle_request(struct kvduse *kv, const struct vduse_request *req)
 	respond(kv, &resp);
 }
 
-static void ready(void *priv, unsigned int events);
+static int watch_file(struct kvduse *kv);
 
 static void run_turn(struct vdpa_turn *turn)
 {
@@ -286,8 +288,7 @@ static void run_turn(struct vdpa_turn *turn)
 	handle_request(kv, &kv->request);
 	kv->is_handling = false;
 	if (!kv->watch && !kv->is_broken) {
-		(void)loop_watch_new(kv->loop, kv->fd, LOOP_IN, ready, kv,
-				     &kv->watch); /* it had one before */
+		(void)watch_file(kv); /* it had one before */
 	}
 }
 
@@ -343,8 +344,13 @@ void kvduse_serve(struct kvduse *kv)
 static void ready(void *priv, unsigned int events)
 {
 	struct kvduse *kv = priv;
+	struct epoll_event now;
 
-	if ((events & LOOP_HUP) && !(events & LOOP_IN)) {
+	(void)events; /* poll_fd's */
+	if (epoll_wait(kv->poll_fd, &now, 1, 0) < 1) {
+		return;
+	}
+	if ((now.events & (EPOLLERR | EPOLLHUP)) && !(now.events & EPOLLIN)) {
 		break_off(kv, "nobody answered it for too long");
 		return;
 	}
@@ -354,6 +360,29 @@ static void ready(void *priv, unsigned int events)
 		return;
 	}
 	kvduse_serve(kv);
+}
+
+static int watch_file(struct kvduse *kv)
+{
+	return loop_watch_new(kv->loop, kv->poll_fd, LOOP_IN, ready, kv,
+			      &kv->watch);
+}
+
+/*
+ * The kernel lets one process have the device, and io_uring keeps what it polls
+ * for some time after our death, in which our successor would be refused. An
+ * epoll descriptor keeps nothing open: the loop polls that.
+ */
+static int open_poll(struct kvduse *kv)
+{
+	struct epoll_event in = { .events = EPOLLIN };
+
+	kv->poll_fd = epoll_create1(EPOLL_CLOEXEC);
+	if (kv->poll_fd < 0 ||
+	    epoll_ctl(kv->poll_fd, EPOLL_CTL_ADD, kv->fd, &in) < 0) {
+		return err(-errno, "epoll: %s", strerror(errno));
+	}
+	return watch_file(kv);
 }
 
 /* ---- the config space ---- */
@@ -414,8 +443,7 @@ void kvduse_recover(struct kvduse *kv)
 int kvduse_msg_open(struct kvduse *kv)
 {
 	struct vdpa_callback cb = { .trigger_fd = -1 };
-	int r = loop_watch_new(kv->loop, kv->fd, LOOP_IN, ready, kv,
-			       &kv->watch);
+	int r = open_poll(kv);
 
 	if (r == 0) {
 		r = event_new(&kv->config, kv->loop, config_event, kv);
@@ -432,6 +460,7 @@ void kvduse_msg_close(struct kvduse *kv)
 	static const struct vdpa_callback none = { .trigger_fd = -1 };
 
 	kv->watch = loop_watch_free(kv->watch);
+	kv->poll_fd = close_fd(kv->poll_fd);
 	if (kv->config.watch) {
 		(void)vdpa_set_config_cb(kv->vdev, &none); /* cannot fail */
 		event_free(&kv->config);

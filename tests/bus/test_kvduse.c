@@ -7,10 +7,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
+#include <signal.h>
 #include <sys/file.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <linux/virtio_blk.h>
@@ -20,6 +22,7 @@
 #include <linux/virtio_ring.h>
 
 #include "base/err.h"
+#include "base/fd.h"
 #include "lib/test.h"
 #include "lib/vkernel.h"
 
@@ -472,6 +475,65 @@ static void test_a_request_that_nobody_answered_comes_again(void **state)
 	assert_int_equal(vdpa_dev_unbind(k->w->bus, "b0"), 0);
 }
 
+/* ---- a process that dies ---- */
+
+/* In a process of its own: serves a device, sends us the kernel's end of its
+ * file and the name of a folder to be removed. */
+_Noreturn static void serve_until_killed(int to)
+{
+	struct vkernel *k = vkernel_new();
+	struct iovec iov = { k->folder, sizeof(k->folder) };
+	struct fd_msg msg = { .iov = &iov, .n_iov = 1, .n_fds = 1 };
+
+	vworld_add(k->w, "vdpasim_blk", "b0", 0, NULL, NULL);
+	if (vkernel_bind(k, "b0", "inflight=off attach=off") < 0 ||
+	    !vkernel_status(k, VIRTIO_CONFIG_S_ACKNOWLEDGE)) {
+		_exit(1);
+	}
+	vkernel_run_once(k); /* it waits for the next message */
+	msg.fds[0] = k->sock;
+	(void)fd_send(to, &msg, 0);
+	for (;;) {
+		(void)pause();
+	}
+}
+
+/* The kernel lets one process have the device: a successor that comes as soon
+ * as this one has been waited for must not find it taken. */
+static void test_nothing_keeps_the_file_of_a_dead_process(void **state)
+{
+	char folder[sizeof(((struct vkernel *)0)->folder)];
+	struct iovec iov = { folder, sizeof(folder) };
+
+	for (unsigned int round = 0; round < 10; round++) {
+		struct fd_msg msg = { .iov = &iov, .n_iov = 1 };
+		struct pollfd file = { .events = POLLRDHUP };
+		int socks[2];
+		pid_t pid;
+
+		assert_int_equal(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC,
+					    0, socks),
+				 0);
+		pid = fork();
+		assert_int_not_equal(pid, -1);
+		if (pid == 0) {
+			(void)close(socks[0]);
+			serve_until_killed(socks[1]);
+		}
+		(void)close(socks[1]);
+		assert_int_equal(fd_recv(socks[0], &msg, 0), sizeof(folder));
+		assert_int_equal(msg.n_fds, 1);
+		file.fd = msg.fds[0];
+		assert_int_equal(poll(&file, 1, 0), 0);
+		assert_int_equal(kill(pid, SIGKILL), 0);
+		assert_int_equal(waitpid(pid, NULL, 0), pid);
+		assert_int_equal(poll(&file, 1, 0), 1);
+		fd_msg_close(&msg);
+		(void)close(socks[0]);
+		assert_int_equal(rmdir(folder), 0);
+	}
+}
+
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
@@ -493,6 +555,7 @@ static const struct CMUnitTest tests[] = {
 	TEST(test_goes_on_by_the_ring),
 	TEST(test_a_packed_ring_without_a_log_waits_for_a_reset),
 	TEST(test_a_request_that_nobody_answered_comes_again),
+	cmocka_unit_test(test_nothing_keeps_the_file_of_a_dead_process),
 };
 
 TEST_MAIN("kvduse")
