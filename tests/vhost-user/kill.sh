@@ -51,22 +51,28 @@ proxy_says()
 	said=$line
 }
 
+# The next daemon; it is killed at message N of its first client.
+open_announced()
+{
+	open_doors
+	echo "$daemon_pid $*" >&"${proxy[1]}"
+	proxy_says connected
+}
+
 # Kills at message N of the next handshake; false when there were less.
 kill_at()
 {
-	kill_doors
+	echo kill >&"${proxy[1]}"
+	wait "$daemon_pid" 2>/dev/null || true
 	proxy_says 'gone after'
 	[[ $said =~ [0-9]+ ]]
 	[ "${BASH_REMATCH[0]}" -ge "$1" ] || return 1
-	echo "$1" >&"${proxy[1]}"
-	open_doors
-	proxy_says connected
+	open_announced "$1"
 	proxy_says 'killed at'
 	echo "$said"
 	wait "$daemon_pid" 2>/dev/null || true
 	proxy_says 'gone after'
-	open_doors
-	proxy_says connected
+	open_announced
 }
 
 socket=$work/d0.sock
@@ -77,6 +83,7 @@ if [ "$moments" = handshake ]; then
 	proxy_says listening
 fi
 open_doors
+[ "$moments" != handshake ] || echo "$daemon_pid" >&"${proxy[1]}"
 guest_start "$guest_here/in/load.sh" -- \
 	-chardev "socket,id=c0,path=$socket,$reconnect" -device "$card"
 go_on start
@@ -88,7 +95,7 @@ if [ "$moments" = handshake ]; then
 		n=$((n + 1))
 	done
 	[ $n -gt 15 ] || die "a handshake of $n messages"
-	open_doors
+	open_announced
 	go_on 'the last'
 fi
 for ((i = 1; i <= rounds; i++)); do
