@@ -229,6 +229,10 @@ int main(int argc, char **argv)
 	r = run_test(&t);
 	if (r)
 		printf("frames: %s\n", strerror(-r));
+	for (unsigned i = 0; r && i < t.sent; i++) {
+		if (!t.seen[i])
+			printf("frames: no %u has not come back\n", i);
+	}
 	printf("frames sent=%u received=%u bad=%u rate=%.0fpps\n", t.sent,
 	       t.received, t.bad, t.received / (now_s() - start));
 	free(t.seen);

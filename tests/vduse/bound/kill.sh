@@ -62,6 +62,15 @@ go_on()
 	wait_for eval "kill -0 $load && [ \$(lines) -ge $n ]"
 }
 
+lost()
+{
+	"$vdpakit" -j -p dev vstats show n0 qidx 0 || true
+	"$vdpakit" -j -p dev vstats show n0 qidx 1 || true
+	ip -s link show "$card"
+	cat "$work/log"
+	die "kill $1: frames were lost"
+}
+
 go_on
 for ((i = 0; i < kills; i++)); do
 	any_moment
@@ -70,7 +79,7 @@ for ((i = 0; i < kills; i++)); do
 	start
 	has "restart $i" "$(cat "$work/log")" 'found /dev/vduse/d0'
 	go_on
-	frames "$card" 100
+	frames "$card" 100 || lost $i
 	sane
 done
 echo stop >&8
