@@ -199,8 +199,8 @@ static void exec_daemon(const struct run *run, int sock)
 	    fcntl(run->dir.lock_fd, F_SETFD, 0) < 0) {
 		return;
 	}
-	/* An outer run's devices are not the daemon's business. */
-	(void)unsetenv("VDPAKIT_SOCKET");
+	/* In another run the daemon stays a client of it: what the kernel is to
+	 * the outer one, the outer one is to it. */
 	(void)unsetenv("LISTEN_FDS");
 	(void)unsetenv("NOTIFY_SOCKET");
 	execv(run->daemon_path, (char *const *)(uintptr_t)argv);
