@@ -120,6 +120,13 @@ static bool unbind_by_force(struct vdpa_device *vdev)
 	return !is_deleting;
 }
 
+void vdpa_dev_cut(struct vdpa_device *vdev)
+{
+	if (!vdev->is_removing) {
+		(void)unbind_by_force(vdev); /* it is unbound now */
+	}
+}
+
 void vdpa_mgmtdev_unregister(struct vdpa_mgmtdev *mgmtdev)
 {
 	struct vdpa_device *vdev, *tmp;

@@ -349,6 +349,8 @@ int vdpa_driver_register(struct vdpa_bus *bus, struct vdpa_driver *drv);
 void vdpa_driver_unregister(struct vdpa_driver *drv);
 struct vdpa_driver *vdpa_driver_next(struct vdpa_bus *bus,
 				     struct vdpa_driver *prev);
+/* Unbinds a device by force, unless it is being removed. */
+void vdpa_dev_cut(struct vdpa_device *vdev);
 /* Called by a bus driver when remove() has ended. */
 void vdpa_removed(struct vdpa_device *vdev);
 

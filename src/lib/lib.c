@@ -21,7 +21,7 @@ const char *vdpakit_error(void)
 
 /* ---- calls ---- */
 
-static int check_caller(const struct vdpakit *kit)
+int lib_check_caller(const struct vdpakit *kit)
 {
 	if (!kit) {
 		return err(-EINVAL, "there is no kit: see vdpakit_new()");
@@ -41,12 +41,12 @@ static int check_caller(const struct vdpakit *kit)
 
 int lib_enter(struct vdpakit *kit, const char *who)
 {
-	int r = check_caller(kit);
+	int r = lib_check_caller(kit);
 
 	if (r < 0) {
 		return err_context(r, "%s", who);
 	}
-	(void)pthread_mutex_lock(&kit->lock); /* see check_caller() */
+	(void)pthread_mutex_lock(&kit->lock); /* see lib_check_caller() */
 	return 0;
 }
 
@@ -115,21 +115,44 @@ static void start_job(struct lib_call *call)
 	virtio_vdpa_run(*c->vdev, &c->job);
 }
 
+int lib_bind(struct vdpakit *kit, const char *name, const char *driver,
+	     struct vdpa_device **ret)
+{
+	struct vdpa_bus *bus = instance_bus(kit->instance);
+	struct vdpa_device *vdev = vdpa_device_find(bus, name);
+	int r = 0;
+
+	if (!vdev) {
+		return err(-ENODEV,
+			   "there is no device %s: vdpakit_dev_add() makes one",
+			   name);
+	}
+	if (!vdev->driver || strcmp(vdev->driver->name, driver) != 0) {
+		r = vdpa_dev_bind(bus, name, driver, NULL, 0);
+	}
+	if (r == 0) {
+		*ret = vdev;
+	}
+	return r;
+}
+
 static void find_and_start(struct lib_call *call)
 {
 	struct job_call *c = container_of(call, struct job_call, call);
-	struct vdpa_device *vdev =
-		vdpa_device_find(instance_bus(call->kit->instance), c->name);
+	struct vdpa_device *vdev;
+	int r = lib_bind(call->kit, c->name, "virtio_vdpa", &vdev);
 
-	*c->vdev = vdev ? virtio_vdpa_get(vdev) : NULL;
-	if (*c->vdev) {
-		start_job(call);
-	} else {
-		lib_call_end(call, err(-ENODEV,
-				       "there is no device %s: "
-				       "vdpakit_dev_add() makes one",
-				       c->name));
+	if (r < 0) {
+		lib_call_end(call, r);
+		return;
 	}
+	*c->vdev = virtio_vdpa_get(vdev);
+	if (!*c->vdev) {
+		lib_call_end(call,
+			     err(-ENODEV, "%s is being deleted", c->name));
+		return;
+	}
+	start_job(call);
 }
 
 int lib_call_on(struct vdpakit *kit, struct virtio_device *vdev,
@@ -236,6 +259,7 @@ int vdpakit_new(const struct vdpakit_options *options, struct vdpakit **ret)
 	}
 	kit->pid = getpid();
 	list_init(&kit->opens);
+	list_init(&kit->mmios);
 	(void)pthread_mutex_init(&kit->lock, NULL); /* does not fail on Linux */
 	r = make_instance(kit, &o);
 	if (r == 0) {
@@ -254,12 +278,13 @@ void vdpakit_free(struct vdpakit *kit)
 	struct lib_open *open, *tmp;
 
 	/* In a forked child there are no threads to end: it is left alone. */
-	if (!kit || check_caller(kit) < 0) {
+	if (!kit || lib_check_caller(kit) < 0) {
 		return;
 	}
 	list_for_each_entry_safe(open, tmp, &kit->opens, node) {
 		open->close(open);
 	}
+	lib_mmio_close_all(kit);
 	lib_devices_fini(kit);
 	loop_stop(kit->control);
 	free_kit(kit);

@@ -6,6 +6,7 @@
  */
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #include "lib/lib_internal.h"
 #include "mgmt/devspec.h"
@@ -84,12 +85,16 @@ static void del(struct lib_call *call)
 {
 	struct del_call *c = container_of(call, struct del_call, call);
 	struct vdpa_bus *bus = instance_bus(call->kit->instance);
+	struct vdpa_device *vdev = vdpa_device_find(bus, c->name);
 	int r;
 
-	if (!vdpa_device_find(bus, c->name)) {
+	if (!vdev) {
 		lib_call_end(call,
 			     err(-ENODEV, "there is no device %s", c->name));
 		return;
+	}
+	if (vdev->driver && strcmp(vdev->driver->name, "mmio") == 0) {
+		vdpa_dev_cut(vdev); /* else it would wait for its user */
 	}
 	r = vdpa_dev_del(bus, c->name, del_done, c);
 	if (r < 0) {

@@ -44,9 +44,13 @@ struct vdpakit {
 	/* under lock, which a call holds from its beginning to its end */
 	pthread_mutex_t lock;
 	struct list opens; /* struct lib_open */
+	struct list mmios; /* struct vdpakit_mmio */
 	struct dma_pool *pool; /* control thread */
 	struct vdpa_mgmtdev mgmtdev; /* of devices that the program writes */
 };
+
+/* lib_mmio.c */
+void lib_mmio_close_all(struct vdpakit *kit);
 
 /* lib_device.c */
 int lib_devices_init(struct vdpakit *kit);
@@ -68,6 +72,9 @@ struct lib_call {
 	int result;
 	char text[ERR_TEXT_MAX];
 };
+
+/* May the caller call? Return: as lib_enter() */
+int lib_check_caller(const struct vdpakit *kit);
 
 /**
  * lib_enter() - begin a call on a kit
@@ -109,6 +116,17 @@ struct lib_open {
 	struct virtio_device *vdev; /* taken */
 	void (*close)(struct lib_open *open);
 };
+
+/**
+ * lib_bind() - a device, bound as somebody needs it
+ * @name: of the device; NULL: -EINVAL
+ * @driver: bus driver
+ *
+ * Return: 0; -ENODEV there is none; -EBUSY it is in use through another one
+ * Context: control thread
+ */
+int lib_bind(struct vdpakit *kit, const char *name, const char *driver,
+	     struct vdpa_device **ret);
 
 /**
  * lib_call_on() - do something to a device that is open, in a turn of it
