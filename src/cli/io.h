@@ -6,8 +6,8 @@
  *
  * These commands use devices themselves, by libvdpakit's public functions and
  * nothing else. They are a program of their own, so that commands which only
- * talk to a daemon do not load what back ends need: vdpakit runs it with the
- * words that it was given.
+ * talk to a daemon do not load what devices and their back ends need: vdpakit
+ * runs it with the words that it was given.
  *
  *   io_main.c   objects
  *   io_dev.c    from the word DEVICE to a device

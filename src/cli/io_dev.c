@@ -30,6 +30,19 @@ static bool is_path(const char *word)
 	return strchr(word, '/') && !strpbrk(word, " \t=");
 }
 
+/* Return: who makes a device of it; NULL: it is none */
+static const char *mgmtdev_of(const char *path, const struct stat *st)
+{
+	static const char node[] = "vhost-vdpa-";
+	const char *slash = strrchr(path, '/');
+
+	if (S_ISCHR(st->st_mode) &&
+	    strncmp(slash ? slash + 1 : path, node, sizeof(node) - 1) == 0) {
+		return "vhost_vdpa";
+	}
+	return S_ISSOCK(st->st_mode) ? "vhost_user" : NULL;
+}
+
 bool io_is_device(const char *word)
 {
 	struct stat st;
@@ -38,18 +51,9 @@ bool io_is_device(const char *word)
 		return false;
 	}
 	if (stat(word, &st) == 0) {
-		return S_ISCHR(st.st_mode) || S_ISSOCK(st.st_mode);
+		return mgmtdev_of(word, &st) != NULL;
 	}
 	return !is_path(word);
-}
-
-/* Return: the rest of the words that make it; NULL: there is no such kind */
-static const char *mgmtdev_of(const struct stat *st)
-{
-	if (S_ISCHR(st->st_mode)) {
-		return "vhost_vdpa";
-	}
-	return S_ISSOCK(st->st_mode) ? "vhost_user" : NULL;
 }
 
 static int words_of_path(const char *name, const char *path, const char *kind,
@@ -62,7 +66,7 @@ static int words_of_path(const char *name, const char *path, const char *kind,
 	if (stat(path, &st) < 0) {
 		return err(-errno, "%s: %s", path, strerror(errno));
 	}
-	mgmtdev = mgmtdev_of(&st);
+	mgmtdev = mgmtdev_of(path, &st);
 	if (!mgmtdev) {
 		return err(-EINVAL,
 			   "%s is neither a vhost-vdpa node nor the socket of "
@@ -89,5 +93,15 @@ int io_dev_add(struct vdpakit *kit, const char *word, const char *kind,
 		words = NULL;
 		r = err(-ENOMEM, "out of memory");
 	}
-	return r < 0 ? r : io_err(vdpakit_dev_add(kit, words));
+	if (r < 0) {
+		return r;
+	}
+	r = io_err(vdpakit_dev_add(kit, words));
+	if (r == -ENODEV && !strpbrk(word, " \t=")) {
+		return err(r,
+			   "there is no management device %s to make a device; "
+			   "a new file is ./%s",
+			   word, word);
+	}
+	return r;
 }

@@ -27,6 +27,15 @@ while read -r line; do
 	expect src/cli/vdpakit.1.scd "$line"
 done < <(sed -nE 's/^ +(vdpakit (mgmtdev|dev|driver) [a-z]+( (add|del|set|show|name))?).*/\1/p' <<<"$help")
 
+blk_help=$("$vdpakit" blk help; for c in info read write copy bench; do
+	"$vdpakit" blk $c --help || echo "--no-help-of-$c"; done)
+for option in $(grep -oE -- '--[a-zA-Z-]+' <<<"$blk_help" | sort -u); do
+	expect src/cli/vdpakit-blk.1.scd "$option"
+done
+while read -r line; do
+	expect src/cli/vdpakit-blk.1.scd "$line"
+done < <(sed -nE 's/^ +(vdpakit blk [a-z]+).*/\1/p' <<<"$blk_help")
+
 for option in $("$BUILD/src/daemon/vdpakitd" --help |
 	grep -oE -- '--[a-z]+' | sort -u); do
 	expect src/daemon/vdpakitd.8.scd "$option"
