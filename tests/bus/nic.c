@@ -11,7 +11,7 @@
 
 #include "base/err.h"
 
-#define HEADER_BYTES 14
+#define SIM_WAIT_NS 60000000000ULL
 
 const uint8_t nic_mac[6] = { 0x52, 0x54, 0, 0x12, 0x34, 0x56 };
 
@@ -112,7 +112,8 @@ void nic_close(struct nic *nic)
 struct waiting {
 	struct net_request *req;
 	struct vdpakit_net *net;
-	struct loop_done *done;
+	struct loop_done *done; /* NULL: in a simulation */
+	bool is_done;
 	int result;
 };
 
@@ -122,7 +123,10 @@ static void request_done(struct net_request *req, int result)
 {
 	assert_ptr_equal(req, waiting->req);
 	waiting->result = result;
-	loop_done(waiting->done);
+	waiting->is_done = true;
+	if (waiting->done) {
+		loop_done(waiting->done);
+	}
 }
 
 static void request_start(void *priv, struct loop_done *done)
@@ -133,11 +137,22 @@ static void request_start(void *priv, struct loop_done *done)
 	net_request(waiting->net, waiting->req);
 }
 
+static bool is_done(void *priv)
+{
+	return ((const struct waiting *)priv)->is_done;
+}
+
 int nic_request(struct nic *nic, struct net_request *req)
 {
 	struct waiting w = { .req = req, .net = nic->net };
 
-	loop_call_until(nic->r->w->control, request_start, &w);
+	if (nic->r->w->sim) {
+		request_start(&w, NULL);
+		assert_int_equal(
+			sim_run(nic->r->w->sim, SIM_WAIT_NS, is_done, &w), 0);
+	} else {
+		loop_call_until(nic->r->w->control, request_start, &w);
+	}
 	return w.result;
 }
 
