@@ -140,8 +140,21 @@ int vdpa_dev_expect(struct vdpa_bus *bus, const char *bus_name,
 	return ret;
 }
 
-/* What has become of it? Checked again when it is added: much may have
- * happened. */
+/* Checked again: much may have happened. */
+static int add(const struct expectation *e)
+{
+	struct vdpa_mgmtdev *mgmtdev;
+	int ret = vdpa_dev_check(e->bus, e->mgmtdev->bus_name, e->mgmtdev->name,
+				 e->name, &e->config, &mgmtdev);
+
+	if (ret < 0) {
+		forget(e->mgmtdev, e->name);
+		return ret;
+	}
+	return mgmtdev->ops->dev_add(mgmtdev, e->name, &e->config);
+}
+
+/* What has become of it? */
 static void look_again(struct expectation *e)
 {
 	struct vdpa_mgmtdev *mgmtdev = e->mgmtdev;
@@ -149,10 +162,7 @@ static void look_again(struct expectation *e)
 
 	if (there == VDPA_THERE ||
 	    (there == VDPA_NOT_THERE && e->how.is_once)) {
-		int ret = vdpa_dev_add(e->bus, mgmtdev->bus_name, mgmtdev->name,
-				       e->name, &e->config);
-
-		end_expectation(e, ret);
+		end_expectation(e, add(e));
 	} else if (there == VDPA_NOT_THERE && e->is_asked) {
 		e->is_asked = false;
 		if (e->how.not_yet) {
