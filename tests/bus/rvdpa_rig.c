@@ -42,6 +42,15 @@ static void count(unsigned int *n)
 	__atomic_fetch_add(n, 1, __ATOMIC_RELAXED);
 }
 
+/* Locked. */
+static bool does_fail(const struct rvdpa_rig *rig, unsigned long cmd)
+{
+	bool is_any = rig->fail_cmd == RVDPA_RIG_WRITE &&
+		      (cmd & ~0xffUL) == RVDPA_RIG_WRITE;
+
+	return (is_any || rig->fail_cmd == cmd) && rig->fail_count > 0;
+}
+
 /* Return: 0 go on; -errno */
 static int before(struct rvdpa_rig *rig, unsigned long cmd)
 {
@@ -56,7 +65,7 @@ static int before(struct rvdpa_rig *rig, unsigned long cmd)
 	}
 	maybe_hold(rig, cmd);
 	pthread_mutex_lock(&hold_lock);
-	if (rig->fail_cmd == cmd && rig->fail_count > 0) {
+	if (does_fail(rig, cmd)) {
 		rig->fail_count -= rig->fail_count != UINT32_MAX;
 		r = -rig->fail_errno;
 	}
@@ -123,21 +132,23 @@ static int rig_write(int fd, const void *buf, size_t len)
 	assert_int_equal(len, sizeof(msg));
 	memcpy(&msg, buf, sizeof(msg));
 	r = before(rig, RVDPA_RIG_MSG(msg.iotlb.type));
-	return r < 0 ? r
-		     : (int)cdev_local_write(rig->peer->local, rig->file, buf,
-					     len);
+	if (r == 0) {
+		r = (int)cdev_local_write(rig->peer->local, rig->file, buf,
+					  len);
+	}
+	return r >= 0 && rig->lie_cmd == RVDPA_RIG_WRITE ? (int)rig->lie : r;
 }
 
+/* As soon as the file is closed it may be opened anew, by another thread. */
 static void rig_close(int fd)
 {
 	struct rvdpa_rig *rig = the_rig;
+	int sock = rig->sock;
 
+	rig->sock = -1;
 	cdev_local_close(rig->peer->local, rig->file);
 	close(fd);
-	if (rig->sock >= 0) {
-		close(rig->sock);
-	}
-	rig->sock = -1;
+	close(sock);
 }
 
 static const struct rvdpa_sys rig_system = {
@@ -165,6 +176,11 @@ static void turn(void *priv)
 	loop_timer_init(&timer, w->control, stop_control, w);
 	assert_int_equal(loop_timer_set(&timer, TURN_NS), 0);
 	assert_int_equal(loop_run(w->control), 0);
+}
+
+void rvdpa_rig_turn(struct rvdpa_rig *rig)
+{
+	turn(rig->w);
 }
 
 void rvdpa_rig_until(struct rvdpa_rig *rig, bool (*until)(void *priv),
@@ -246,12 +262,56 @@ void rvdpa_rig_free(struct rvdpa_rig *rig)
 	free(rig);
 }
 
+/* Of what the management commands say later. */
+struct ending {
+	int result;
+	char text[ERR_TEXT_MAX];
+	bool is_done;
+};
+
+static void ended(void *priv, int result)
+{
+	struct ending *e = priv;
+
+	e->result = result;
+	(void)snprintf(e->text, sizeof(e->text), "%s", err_text(result));
+	e->is_done = true;
+}
+
+static bool has_ended(void *priv)
+{
+	const struct ending *e = priv;
+
+	return e->is_done;
+}
+
+static int begin(struct rvdpa_rig *rig, const char *keys, struct ending *e)
+{
+	const struct vdpa_dev_expect how = {
+		.done = ended,
+		.priv = e,
+		.is_once = true,
+	};
+	struct vdpa_dev_config config = { 0 };
+
+	vworld_parse_keys(keys, &config);
+	return vdpa_dev_expect(rig->w->bus, NULL, "vhost_vdpa", "d0", &config,
+			       &how);
+}
+
 int rvdpa_rig_add(struct rvdpa_rig *rig, const char *keys)
 {
+	struct ending e = { 0 };
 	char all[256];
+	int r;
 
 	(void)snprintf(all, sizeof(all), "path=vhost-vdpa-0 %s", keys);
-	return vworld_add_keys(rig->w, "vhost_vdpa", "d0", 0, all);
+	r = begin(rig, all, &e);
+	if (r != VDPA_ASKED) {
+		return r;
+	}
+	rvdpa_rig_until(rig, has_ended, &e);
+	return e.result < 0 ? err(e.result, "%s", e.text) : 0;
 }
 
 void rvdpa_rig_open(struct rvdpa_rig *rig)
@@ -292,31 +352,11 @@ unsigned int rvdpa_rig_peer_maps(struct rvdpa_rig *rig, uint32_t asid)
 	return c.n;
 }
 
-struct deletion {
-	int result;
-	bool is_done;
-};
-
-static void deleted(void *priv, int result)
-{
-	struct deletion *del = priv;
-
-	del->result = result;
-	del->is_done = true;
-}
-
-static bool is_deleted(void *priv)
-{
-	const struct deletion *del = priv;
-
-	return del->is_done;
-}
-
 void rvdpa_rig_del(struct rvdpa_rig *rig)
 {
-	struct deletion del = { 0 };
+	struct ending e = { 0 };
 
-	assert_int_equal(vdpa_dev_del(rig->w->bus, "d0", deleted, &del), 0);
-	rvdpa_rig_until(rig, is_deleted, &del);
-	assert_int_equal(del.result, 0);
+	assert_int_equal(vdpa_dev_del(rig->w->bus, "d0", ended, &e), 0);
+	rvdpa_rig_until(rig, has_ended, &e);
+	assert_int_equal(e.result, 0);
 }

@@ -43,7 +43,8 @@ struct rvdpa_rig {
 	unsigned long fail_cmd;
 	int fail_errno;
 	unsigned int fail_count; /* UINT32_MAX: all */
-	/* The answer to this one is changed, after the peer gave it. */
+	/* The answer to this one is changed, after the peer gave it; of a
+	 * message (RVDPA_RIG_WRITE) the length. */
 	unsigned long lie_cmd;
 	uint64_t lie;
 	/* This one hangs, until rvdpa_rig_let_go(). */
@@ -67,6 +68,8 @@ void rvdpa_rig_del(struct rvdpa_rig *rig);
 void rvdpa_rig_wait(struct rvdpa_rig *rig, int fd);
 void rvdpa_rig_until(struct rvdpa_rig *rig, bool (*until)(void *priv),
 		     void *priv);
+/* Runs the control loop for a millisecond. */
+void rvdpa_rig_turn(struct rvdpa_rig *rig);
 /* Lets a held call go. */
 void rvdpa_rig_let_go(struct rvdpa_rig *rig);
 /* Waits, the control loop at rest, until one is held. */

@@ -113,20 +113,15 @@ void vworld_add(struct vworld *w, const char *mgmtdev, const char *name,
 	}
 }
 
-int vworld_add_keys(struct vworld *w, const char *mgmtdev, const char *name,
-		    uint64_t features, const char *keys)
+void vworld_parse_keys(const char *keys, struct vdpa_dev_config *ret)
 {
-	struct vdpa_dev_config config = {
-		.mask = features ? BIT_ULL(VDPA_ATTR_FEATURES) : 0,
-		.device_features = features,
-	};
 	char buf[512], *save = NULL, *key;
 
 	assert_in_range(snprintf(buf, sizeof(buf), "%s", keys), 0,
 			sizeof(buf) - 1);
 	for (key = strtok_r(buf, " ", &save); key;
 	     key = strtok_r(NULL, " ", &save)) {
-		struct vdpa_param *param = &config.params[config.n_params++];
+		struct vdpa_param *param = &ret->params[ret->n_params++];
 		char *equals = strchr(key, '=');
 
 		assert_non_null(equals);
@@ -135,6 +130,17 @@ int vworld_add_keys(struct vworld *w, const char *mgmtdev, const char *name,
 		(void)snprintf(param->value, sizeof(param->value), "%s",
 			       equals + 1);
 	}
+}
+
+int vworld_add_keys(struct vworld *w, const char *mgmtdev, const char *name,
+		    uint64_t features, const char *keys)
+{
+	struct vdpa_dev_config config = {
+		.mask = features ? BIT_ULL(VDPA_ATTR_FEATURES) : 0,
+		.device_features = features,
+	};
+
+	vworld_parse_keys(keys, &config);
 	return vdpa_dev_add(w->bus, NULL, mgmtdev, name, &config);
 }
 

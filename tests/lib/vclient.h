@@ -52,6 +52,8 @@ void vworld_add(struct vworld *w, const char *mgmtdev, const char *name,
  * `dev add` said. */
 int vworld_add_keys(struct vworld *w, const char *mgmtdev, const char *name,
 		    uint64_t features, const char *keys);
+/* Such keys alone; adds to those that are in @ret. */
+void vworld_parse_keys(const char *keys, struct vdpa_dev_config *ret);
 /* A counter of one queue; fails where the device has none of that name. */
 uint64_t vworld_stat(struct vworld *w, const char *dev, uint32_t idx,
 		     const char *name);

@@ -27,7 +27,19 @@
 struct rvdpa {
 	struct vdpa_mgmtdev mgmtdev;
 	const struct rvdpa_sys *sys;
+	struct list openings;
 	struct rvdpa_link *left[LEFT_MAX]; /* NULL: room for one */
+};
+
+/* A node that is being opened for `dev add`, or was. */
+struct opening {
+	struct list node;
+	struct rvdpa *rv;
+	char name[VDPA_NAME_MAX];
+	struct rvdpa_link *link;
+	struct loop_timer timer;
+	uint32_t timeout_s;
+	bool is_late;
 };
 
 /* ---- links that were left ---- */
@@ -88,7 +100,7 @@ static int set_timeout(struct params *p, const char *value)
 	return r;
 }
 
-static int parse_params(struct params *p, const struct vdpa_dev_config *config)
+static int parse_keys(struct params *p, const struct vdpa_dev_config *config)
 {
 	int r = 0;
 
@@ -105,6 +117,16 @@ static int parse_params(struct params *p, const struct vdpa_dev_config *config)
 		}
 	}
 	return r < 0 ? r : bounce_check(&p->bounce);
+}
+
+/* For a new device. */
+static int parse_params(struct params *p, const struct vdpa_dev_config *config)
+{
+	int r = parse_keys(p, config);
+
+	return r == 0 && !p->path
+		       ? err(-EINVAL, "say which node: path=/dev/vhost-vdpa-0")
+		       : r;
 }
 
 /* ---- a device ---- */
@@ -234,16 +256,112 @@ static int enter_bus(struct rvdpa_dev *dev, const struct params *p)
 	return r;
 }
 
-static int open_link(struct rvdpa *rv, const struct params *p,
-		     struct rvdpa_link **ret)
-{
-	int r = rvdpa_link_new(rv->sys, vdpa_bus_control(rv->mgmtdev.bus),
-			       p->path, ret);
+/* ---- opening ---- */
 
+static struct opening *find_opening(struct rvdpa *rv, const char *name)
+{
+	struct opening *o;
+
+	list_for_each_entry(o, &rv->openings, node) {
+		if (strcmp(o->name, name) == 0) {
+			return o;
+		}
+	}
+	return NULL;
+}
+
+/* Return: its link, the caller's */
+static struct rvdpa_link *end_opening(struct opening *o)
+{
+	struct rvdpa_link *link = o->link;
+
+	loop_timer_cancel(&o->timer);
+	list_del(&o->node);
+	free(o);
+	return link;
+}
+
+static void is_late(void *priv)
+{
+	struct opening *o = priv;
+
+	o->is_late = true;
+	vdpa_mgmtdev_has_news(&o->rv->mgmtdev);
+}
+
+static int begin_opening(struct rvdpa *rv, const char *name,
+			 const struct params *p)
+{
+	struct opening *o = calloc(1, sizeof(*o));
+	int r;
+
+	if (!o) {
+		return -ENOMEM;
+	}
+	o->rv = rv;
+	o->timeout_s = p->timeout_s;
+	(void)snprintf(o->name, sizeof(o->name), "%s", name);
+	loop_timer_init(&o->timer, vdpa_bus_control(rv->mgmtdev.bus), is_late,
+			o);
+	r = loop_timer_set(&o->timer, p->timeout_s * NS_PER_S);
+	if (r == 0) {
+		r = rvdpa_link_new(rv->sys, &rv->mgmtdev, p->path, &o->link);
+	}
 	if (r < 0) {
+		loop_timer_cancel(&o->timer);
+		free(o);
 		return r;
 	}
-	r = rvdpa_link_await(*ret, p->timeout_s);
+	list_add_tail(&rv->openings, &o->node);
+	return 0;
+}
+
+static enum vdpa_there rvdpa_is_there(struct vdpa_mgmtdev *mgmtdev,
+				      const char *name,
+				      const struct vdpa_dev_config *config)
+{
+	struct rvdpa *rv = container_of(mgmtdev, struct rvdpa, mgmtdev);
+	struct opening *o = find_opening(rv, name);
+	struct params p = { .timeout_s = RVDPA_TIMEOUT_S };
+	int r;
+
+	if (o) {
+		return o->is_late || rvdpa_link_has_probed(o->link, &r)
+			       ? VDPA_THERE
+			       : VDPA_IS_ASKED;
+	}
+	/* What is wrong is for dev_add() to say. */
+	return parse_params(&p, config) < 0 || begin_opening(rv, name, &p) < 0
+		       ? VDPA_THERE
+		       : VDPA_IS_ASKED;
+}
+
+static void rvdpa_forget(struct vdpa_mgmtdev *mgmtdev, const char *name)
+{
+	struct rvdpa *rv = container_of(mgmtdev, struct rvdpa, mgmtdev);
+	struct opening *o = find_opening(rv, name);
+
+	if (o) {
+		leave_link(rv, end_opening(o), true);
+	}
+}
+
+/* Return: 0 and a node that is open; -errno */
+static int take_opened(struct rvdpa *rv, const char *name,
+		       struct rvdpa_link **ret)
+{
+	struct opening *o = find_opening(rv, name);
+	int r;
+
+	if (!o) {
+		return err(-EAGAIN, "%s: its node has to be opened first",
+			   name);
+	}
+	if (!rvdpa_link_has_probed(o->link, &r)) {
+		r = err(-ETIMEDOUT, "%s: it did not answer for %u s",
+			o->link->path, o->timeout_s);
+	}
+	*ret = end_opening(o);
 	if (r < 0) {
 		leave_link(rv, *ret, true);
 	}
@@ -259,12 +377,8 @@ static int rvdpa_dev_add(struct vdpa_mgmtdev *mgmtdev, const char *name,
 	struct rvdpa_dev *dev = NULL;
 	int r = parse_params(&p, config);
 
-	if (r == 0 && !p.path) {
-		r = err(-EINVAL, "%s: say which node: path=/dev/vhost-vdpa-0",
-			name);
-	}
 	if (r == 0) {
-		r = open_link(rv, &p, &link);
+		r = take_opened(rv, name, &link);
 	}
 	if (r == 0) {
 		r = dev_new(rv, name, p.timeout_s, link, &dev);
@@ -309,7 +423,7 @@ static int rvdpa_dev_set(struct vdpa_mgmtdev *mgmtdev, struct vdpa_device *vdev,
 		return err(-EOPNOTSUPP,
 			   "Operation not supported by the device.");
 	}
-	r = parse_params(&p, config);
+	r = parse_keys(&p, config);
 	if (r == 0) {
 		dev->timeout_s = p.timeout_s;
 	}
@@ -322,6 +436,8 @@ static const struct vdpa_mgmtdev_ops rvdpa_mgmtdev_ops = {
 	.dev_add = rvdpa_dev_add,
 	.dev_del = rvdpa_dev_del,
 	.dev_set_attr = rvdpa_dev_set,
+	.dev_is_there = rvdpa_is_there,
+	.dev_forget = rvdpa_forget,
 };
 
 int rvdpa_register_on(struct vdpa_bus *bus, const struct rvdpa_sys *sys,
@@ -334,6 +450,7 @@ int rvdpa_register_on(struct vdpa_bus *bus, const struct rvdpa_sys *sys,
 		return -ENOMEM;
 	}
 	rv->sys = sys;
+	list_init(&rv->openings);
 	rv->mgmtdev = (struct vdpa_mgmtdev){
 		.name = "vhost_vdpa",
 		.ops = &rvdpa_mgmtdev_ops,

@@ -136,9 +136,10 @@ struct rvdpa_link {
 
 	/* under lock */
 	pthread_mutex_t lock;
-	pthread_cond_t cond; /* has_ended, has_probed */
+	pthread_cond_t cond; /* has_ended */
 	unsigned int refs;
 	struct rvdpa_dev *dev; /* NULL: not yet, or left */
+	struct vdpa_mgmtdev *mgmtdev; /* told when it has probed; NULL: left */
 	struct list queue;
 	struct list done;
 	struct loop_work work;
@@ -208,11 +209,12 @@ struct rvdpa_dev {
 
 /* ---- rvdpa_link.c ---- */
 
-/* A thread that opens @path and asks what is there. Return: 0; -errno */
-int rvdpa_link_new(const struct rvdpa_sys *sys, struct loop *control,
+/* A thread that opens @path and asks what is there; then @mgmtdev has news.
+ * Return: 0; -errno */
+int rvdpa_link_new(const struct rvdpa_sys *sys, struct vdpa_mgmtdev *mgmtdev,
 		   const char *path, struct rvdpa_link **ret);
-/* Waits for that. Return: 0; -ETIMEDOUT; what was wrong with it */
-int rvdpa_link_await(struct rvdpa_link *link, uint32_t timeout_s);
+/* Has it? Then *ret_result: 0; what was wrong with it, with its text */
+bool rvdpa_link_has_probed(struct rvdpa_link *link, int *ret_result);
 /* From now on @dev is told of what it does. */
 void rvdpa_link_attach(struct rvdpa_link *link, struct rvdpa_dev *dev);
 /* Leaves it to its thread. @is_cut: without what is queued. The reference

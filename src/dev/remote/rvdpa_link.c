@@ -199,49 +199,55 @@ static void wake(const struct rvdpa_link *link)
 
 /* ---- from the thread to control ---- */
 
-/* Moves what was done to @ret. Return: who is to be told; NULL: nobody */
-static struct rvdpa_dev *take_done(struct rvdpa_link *link, struct list *ret,
-				   bool *ret_is_gone)
+/* What control is told. */
+struct news {
+	struct list jobs;
+	struct rvdpa_dev *dev; /* whom; NULL: nobody */
+	struct vdpa_mgmtdev *mgmtdev; /* there is no device yet; or NULL */
+	bool is_gone;
+};
+
+static void take_news(struct rvdpa_link *link, struct news *ret)
 {
 	struct rvdpa_job *job, *tmp;
-	struct rvdpa_dev *dev;
 
-	list_init(ret);
+	list_init(&ret->jobs);
 	pthread_mutex_lock(&link->lock);
 	link->is_told = false;
 	list_for_each_entry_safe(job, tmp, &link->done, node) {
 		list_del(&job->node);
-		list_add_tail(ret, &job->node);
+		list_add_tail(&ret->jobs, &job->node);
 	}
-	dev = link->dev;
-	*ret_is_gone = link->is_gone;
+	ret->dev = link->dev;
+	ret->mgmtdev = link->dev ? NULL : link->mgmtdev;
+	ret->is_gone = link->is_gone;
 	pthread_mutex_unlock(&link->lock);
-	return dev;
 }
 
 static void has_done_something(void *priv)
 {
 	struct rvdpa_link *link = priv;
 	struct rvdpa_job *job, *tmp;
-	struct list jobs;
-	bool is_gone;
-	struct rvdpa_dev *dev = take_done(link, &jobs, &is_gone);
+	struct news news;
 
-	list_for_each_entry_safe(job, tmp, &jobs, node) {
+	take_news(link, &news);
+	list_for_each_entry_safe(job, tmp, &news.jobs, node) {
 		list_del(&job->node);
 		job->is_done = true;
-		if (dev) {
-			rvdpa_ended(dev, job);
+		if (news.dev) {
+			rvdpa_ended(news.dev, job);
 		}
-		if (!dev || job->is_left) {
+		if (!news.dev || job->is_left) {
 			rvdpa_job_free(job);
 		}
 	}
-	if (dev && is_gone) {
-		rvdpa_break(dev, "the other side has gone");
+	if (news.dev && news.is_gone) {
+		rvdpa_break(news.dev, "the other side has gone");
 	}
-	if (dev) {
-		vdpa_wake(dev->waiter);
+	if (news.dev) {
+		vdpa_wake(news.dev->waiter);
+	} else if (news.mgmtdev) {
+		vdpa_mgmtdev_has_news(news.mgmtdev);
 	}
 	rvdpa_link_unref(link);
 }
@@ -249,7 +255,7 @@ static void has_done_something(void *priv)
 /* Locked. */
 static void tell(struct rvdpa_link *link)
 {
-	if (link->dev && !link->is_told) {
+	if (link->mgmtdev && !link->is_told) {
 		link->is_told = true;
 		link->refs++;
 		loop_call(link->control, &link->work);
@@ -351,7 +357,7 @@ static void *link_main(void *priv)
 	(void)snprintf(link->probe_text, sizeof(link->probe_text), "%s",
 		       r < 0 ? err_text(r) : "");
 	link->has_probed = true;
-	pthread_cond_broadcast(&link->cond);
+	tell(link);
 	pthread_mutex_unlock(&link->lock);
 	if (r == 0) {
 		do_jobs(link);
@@ -391,7 +397,7 @@ static void init_lock(struct rvdpa_link *link)
 	pthread_condattr_destroy(&attr);
 }
 
-int rvdpa_link_new(const struct rvdpa_sys *sys, struct loop *control,
+int rvdpa_link_new(const struct rvdpa_sys *sys, struct vdpa_mgmtdev *mgmtdev,
 		   const char *path, struct rvdpa_link **ret)
 {
 	struct rvdpa_link *link = calloc(1, sizeof(*link));
@@ -401,7 +407,8 @@ int rvdpa_link_new(const struct rvdpa_sys *sys, struct loop *control,
 		return err(-ENOMEM, "out of memory");
 	}
 	link->sys = sys;
-	link->control = control;
+	link->mgmtdev = mgmtdev;
+	link->control = vdpa_bus_control(mgmtdev->bus);
 	link->fd = -1;
 	link->refs = 2; /* ours, and the thread's */
 	link->work = (struct loop_work){ has_done_something, link };
@@ -428,45 +435,19 @@ int rvdpa_link_new(const struct rvdpa_sys *sys, struct loop *control,
 
 #define NS_PER_S 1000000000ULL
 
-static uint64_t now_ns(void)
+bool rvdpa_link_has_probed(struct rvdpa_link *link, int *ret_result)
 {
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts);
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
-
-/* Locked. Return: is @flag set, at @end_ns at the latest? */
-static bool await_flag(struct rvdpa_link *link, const bool *flag,
-		       uint64_t end_ns)
-{
-	const struct timespec end = {
-		.tv_sec = (time_t)(end_ns / NS_PER_S),
-		.tv_nsec = (long)(end_ns % NS_PER_S),
-	};
-	int r = 0;
-
-	while (!*flag && r == 0) {
-		r = pthread_cond_timedwait(&link->cond, &link->lock, &end);
-	}
-	return *flag;
-}
-
-int rvdpa_link_await(struct rvdpa_link *link, uint32_t timeout_s)
-{
-	uint64_t end_ns = now_ns() + timeout_s * NS_PER_S;
 	bool has_probed;
 	int r;
 
 	pthread_mutex_lock(&link->lock);
-	has_probed = await_flag(link, &link->has_probed, end_ns);
+	has_probed = link->has_probed;
 	r = link->probe_result;
 	pthread_mutex_unlock(&link->lock);
-	if (!has_probed) {
-		return err(-ETIMEDOUT, "%s: it did not answer in %u s",
-			   link->path, timeout_s);
+	if (has_probed) {
+		*ret_result = r < 0 ? err(r, "%s", link->probe_text) : 0;
 	}
-	return r < 0 ? err(r, "%s", link->probe_text) : 0;
+	return has_probed;
 }
 
 void rvdpa_link_attach(struct rvdpa_link *link, struct rvdpa_dev *dev)
@@ -483,6 +464,7 @@ void rvdpa_link_leave(struct rvdpa_link *link, bool is_cut)
 {
 	pthread_mutex_lock(&link->lock);
 	link->dev = NULL;
+	link->mgmtdev = NULL;
 	link->is_left = true;
 	link->is_cut = is_cut;
 	pthread_mutex_unlock(&link->lock);
@@ -491,10 +473,18 @@ void rvdpa_link_leave(struct rvdpa_link *link, bool is_cut)
 
 bool rvdpa_link_has_ended(struct rvdpa_link *link, uint64_t end_ns)
 {
+	const struct timespec end = {
+		.tv_sec = (time_t)(end_ns / NS_PER_S),
+		.tv_nsec = (long)(end_ns % NS_PER_S),
+	};
 	bool has_ended;
+	int r = 0;
 
 	pthread_mutex_lock(&link->lock);
-	has_ended = await_flag(link, &link->has_ended, end_ns);
+	while (!link->has_ended && r == 0) {
+		r = pthread_cond_timedwait(&link->cond, &link->lock, &end);
+	}
+	has_ended = link->has_ended;
 	pthread_mutex_unlock(&link->lock);
 	return has_ended;
 }

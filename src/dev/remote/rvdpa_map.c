@@ -6,10 +6,16 @@
  *
  * The bus hands over whole tables (set_map); the node takes single changes. So
  * the table that the other side was last told is kept, and the difference to the
- * new one is sent: what has gone, then what has come, as one batch where there
- * is more than one change. An address is where this process has the memory
- * mapped: the kernel pins these pages, another daemon finds the file behind
- * them.
+ * new one is sent: what has gone, then what has come. An address is where this
+ * process has the memory mapped: the kernel pins these pages, another daemon
+ * finds the file behind them.
+ *
+ * Changes are sent as batches, be it of one. Outside of a batch the kernel tells
+ * its device of an update while it holds the lock of this process's memory map
+ * (vhost_vdpa_va_map()): as long as a VDUSE process behind it does not answer, no
+ * thread of ours could map anything, and if that process is ours it never
+ * would. The price is that the kernel does not say whether the device took the
+ * end of a batch.
  *
  * When a message fails it is not known how far the other side got. Then all of
  * the address space is taken back, and the next table is sent as a whole; as is
@@ -117,20 +123,21 @@ static bool is_in(const struct iotlb_snap *map, const struct iotlb_entry *e)
 	       f->va == e->va && f->region == e->region && f->perm == e->perm;
 }
 
-/* Do not count further than to two. */
-static unsigned int count_changes(const struct iotlb_snap *old,
-				  const struct iotlb_snap *new)
+static bool is_same(const struct iotlb_snap *old, const struct iotlb_snap *new)
 {
 	const struct iotlb_entry *e;
-	unsigned int n = 0;
 
-	for (e = next(old, NULL); e && n < 2; e = next(old, e)) {
-		n += is_shown(e) && !is_in(new, e);
+	for (e = next(old, NULL); e; e = next(old, e)) {
+		if (is_shown(e) && !is_in(new, e)) {
+			return false;
+		}
 	}
-	for (e = next(new, NULL); e && n < 2; e = next(new, e)) {
-		n += is_shown(e) && !is_in(old, e);
+	for (e = next(new, NULL); e; e = next(new, e)) {
+		if (is_shown(e) && !is_in(old, e)) {
+			return false;
+		}
 	}
-	return n;
+	return true;
 }
 
 static int send_changes(const struct rvdpa_link *link, uint32_t asid,
@@ -164,11 +171,10 @@ static int send_difference(struct rvdpa_link *link, uint32_t asid,
 			   const struct iotlb_snap *old,
 			   const struct iotlb_snap *new)
 {
-	unsigned int n = count_changes(old, new);
-	bool is_batch = n > 1 && has_batches(link);
+	bool is_batch = has_batches(link);
 	int r = 0, end;
 
-	if (n == 0) {
+	if (is_same(old, new)) {
 		return 0;
 	}
 	link->used_as |= BIT_ULL(asid);

@@ -74,6 +74,9 @@ static int get_numbers(const struct rvdpa_link *link, struct rvdpa_facts *facts)
 	int r = get_u32(link, VHOST_VDPA_GET_DEVICE_ID, 1, UINT32_MAX,
 			&facts->device_id);
 
+	if (r == -ENOTTY) {
+		return err(r, "it is not a vhost-vdpa node");
+	}
 	if (r == 0) {
 		r = get_u32(link, VHOST_VDPA_GET_VQS_COUNT, 1, RVDPA_VQS_MAX,
 			    &facts->nvqs);
