@@ -1,9 +1,11 @@
 #!/bin/bash
 # SPDX-License-Identifier: BSD-2-Clause
 #
-# bound/vhost.sh with the test bed's libblkio.
+# A job of bound/ whose arguments are the test bed's libblkio programs.
 #
 # Copyright (c) 2026, the vdpakit authors
+#
+# usage: bound-vhost.sh vhost|bridge
 set -euo pipefail
 here=$(dirname "$(realpath "$0")")
 if ! tools=$("$here/../../scripts/testbed" path blkio_copy blkio_bench 2>&1)
@@ -12,4 +14,4 @@ then
 	exit 77
 fi
 # shellcheck disable=SC2086
-exec "$here/bound.sh" vhost vhost_vdpa $tools
+exec "$here/bound.sh" "${1:?job}" vhost_vdpa $tools
