@@ -127,7 +127,7 @@ int vfio_user_region_read(struct vfio_user *vu, struct vfio_user_msg *msg)
 	int r = check_access(a);
 
 	if (r == 0) {
-		r = virtio_pci_read(vu->pci, a->region, a->offset, a->data,
+		r = virtio_pci_read(vu->pci, a->region, a->offset, a + 1,
 				    a->count);
 	}
 	msg->reply_size = (uint32_t)sizeof(*a) + a->count;
@@ -148,7 +148,7 @@ int vfio_user_region_write(struct vfio_user *vu, struct vfio_user_msg *msg)
 	check_memory(vu, a->region, a->offset);
 	msg->reply_size = sizeof(*a);
 	vfio_user_begin(vu);
-	virtio_pci_write(vu->pci, &vu->op, a->region, a->offset, a->data,
+	virtio_pci_write(vu->pci, &vu->op, a->region, a->offset, a + 1,
 			 a->count);
 	return vfio_user_wait(vu);
 }
@@ -312,6 +312,7 @@ static void act(struct vfio_user *vu, const struct vfio_user_irq_set *s,
 int vfio_user_set_irqs(struct vfio_user *vu, struct vfio_user_msg *msg)
 {
 	const struct vfio_user_irq_set *s = (const void *)msg->payload;
+	const uint8_t *which = (const void *)(s + 1);
 	bool is_bool = s->flags & VFIO_IRQ_SET_DATA_BOOL;
 	int r = check_irqs(vu, s, msg);
 
@@ -327,7 +328,7 @@ int vfio_user_set_irqs(struct vfio_user *vu, struct vfio_user_msg *msg)
 				       NULL);
 	}
 	for (uint32_t i = 0; i < s->count; i++) {
-		if (!is_bool || s->data[i] != 0) {
+		if (!is_bool || which[i] != 0) {
 			act(vu, s, s->start + i);
 		}
 	}

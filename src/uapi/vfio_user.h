@@ -95,22 +95,22 @@ _Static_assert(sizeof(struct vfio_user_device_info) == 16, "ABI");
 _Static_assert(sizeof(struct vfio_region_info) == 32, "ABI");
 _Static_assert(sizeof(struct vfio_irq_info) == 16, "ABI");
 
-/* As struct vfio_irq_set; descriptors are beside the message, not in it. */
+/* As struct vfio_irq_set; descriptors are beside the message, not in it.
+ * Behind it: a byte for each interrupt, with VFIO_IRQ_SET_DATA_BOOL. */
 struct vfio_user_irq_set {
 	uint32_t argsz;
 	uint32_t flags;
 	uint32_t index;
 	uint32_t start;
 	uint32_t count;
-	uint8_t data[];
 };
 _Static_assert(sizeof(struct vfio_user_irq_set) == 20, "ABI");
 
+/* Behind it: the bytes. */
 struct vfio_user_region_access {
 	uint64_t offset;
 	uint32_t region;
 	uint32_t count;
-	uint8_t data[];
 };
 _Static_assert(sizeof(struct vfio_user_region_access) == 16, "ABI");
 

@@ -275,7 +275,7 @@ int vuser_read(struct vuser *c, uint32_t region, uint64_t offset, void *buf,
 		assert_int_equal(got->offset, offset);
 		assert_int_equal(got->region, region);
 		assert_int_equal(got->count, len);
-		memcpy(buf, got->data, len);
+		memcpy(buf, got + 1, len);
 	}
 	return r;
 }
