@@ -376,11 +376,15 @@ static void somebody_comes(void *priv, unsigned int events)
 	int r;
 
 	(void)events;
+	/* Where workers share our thread, a command may run the loop. */
+	if (vu->is_handling) {
+		return; /* it is told again */
+	}
 	if (vu->fd >= 0 && makes_way(vu)) {
 		end_session(vu);
 	}
 	if (vu->is_ending) {
-		return; /* it is told again */
+		return; /* the same */
 	}
 	fd = accept4(vu->listener.fd, NULL, NULL, SOCK_NONBLOCK | SOCK_CLOEXEC);
 	if (fd < 0) {

@@ -78,7 +78,7 @@ static uint8_t add_cap(struct virtio_pci *p, uint8_t len, uint8_t type,
 	return at;
 }
 
-static void add_virtio_caps(struct virtio_pci *p, uint32_t config_bytes)
+static void add_virtio_caps(struct virtio_pci *p)
 {
 	uint8_t at;
 
@@ -88,9 +88,9 @@ static void add_virtio_caps(struct virtio_pci *p, uint32_t config_bytes)
 		     max_of(p->n_queues, 1U) * NOTIFY_EACH);
 	pci_config_set(&p->config, (uint8_t)(at + CAP_BYTES), NOTIFY_EACH, 4);
 	(void)add_cap(p, CAP_BYTES, VIRTIO_PCI_CAP_ISR_CFG, ISR_AT, ISR_BYTES);
-	if (config_bytes > 0) {
+	if (p->config_bytes > 0) {
 		(void)add_cap(p, CAP_BYTES, VIRTIO_PCI_CAP_DEVICE_CFG,
-			      CONFIG_AT, config_bytes);
+			      CONFIG_AT, p->config_bytes);
 	}
 	p->cfg_cap = add_cap(p, CAP_BYTES + 4, VIRTIO_PCI_CAP_PCI_CFG, 0, 0);
 	pci_config_set_writable(&p->config, (uint8_t)(p->cfg_cap + 4), 0xff, 1);
@@ -151,14 +151,15 @@ static void make_config(struct virtio_pci *p, struct vdpa_device *vdev)
 		.class_code = class_of(id),
 		.revision = REVISION,
 	};
-	size_t config_bytes = vdpa_get_config_size(vdev);
 
+	p->config_bytes = (uint32_t)min_of(vdpa_get_config_size(vdev),
+					   (size_t)CONFIG_MAX);
 	pci_config_init(&p->config, &identity);
 	p->sizes[0] = next_pow2(NOTIFY_AT + p->n_queues * NOTIFY_EACH);
 	p->sizes[1] = next_pow2((uint64_t)table_bytes(p) + PAGE);
 	pci_config_add_bar(&p->config, 0, (uint32_t)p->sizes[0]);
 	pci_config_add_bar(&p->config, 1, (uint32_t)p->sizes[1]);
-	add_virtio_caps(p, (uint32_t)min_of(config_bytes, (size_t)CONFIG_MAX));
+	add_virtio_caps(p);
 	add_msix(p);
 	p->config_at_reset = p->config;
 }
@@ -321,9 +322,11 @@ static void read_virtio(struct virtio_pci *p, uint32_t at, uint8_t *buf,
 	} else if (at == ISR_AT) {
 		/* Which it clears; no interrupt is due any more. */
 		buf[0] = (uint8_t)window_take_isr(p->w);
-	} else if (at >= CONFIG_AT && at < NOTIFY_AT) {
+	} else if (at >= CONFIG_AT && at - CONFIG_AT < p->config_bytes) {
 		/* What is not there reads as 0. */
-		(void)window_config_read(p->w, at - CONFIG_AT, buf, len);
+		(void)window_config_read(
+			p->w, at - CONFIG_AT, buf,
+			min_of(len, p->config_bytes - (at - CONFIG_AT)));
 	}
 }
 
@@ -553,7 +556,9 @@ int virtio_pci_new(struct vdpa_device *vdev, unsigned int n_vectors,
 	r = window_new(vdev, &options, &p->w);
 	if (r == 0) {
 		p->n_queues = window_read(p->w, WINDOW_NUM_QUEUES);
-		n_vectors = n_vectors > 0 ? n_vectors : p->n_queues + 1;
+		n_vectors = n_vectors > 0 ? n_vectors
+					  : min_of(p->n_queues + 1,
+						   VIRTIO_PCI_VECTORS_MAX);
 		r = virtio_pci_irq_init(p, n_vectors);
 	}
 	if (r == 0) {

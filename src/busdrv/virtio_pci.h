@@ -36,7 +36,7 @@
 #define VIRTIO_PCI_REGION_CONFIG 7
 
 /* As PCI has it. */
-#define VIRTIO_PCI_VECTORS_MAX 2048
+#define VIRTIO_PCI_VECTORS_MAX 2048U
 
 struct virtio_pci;
 

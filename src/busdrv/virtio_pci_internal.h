@@ -30,6 +30,7 @@ struct virtio_pci {
 	struct pci_config config, config_at_reset;
 	uint8_t cfg_cap, msix_cap; /* where they are */
 	uint32_t n_queues;
+	uint32_t config_bytes; /* of the device's */
 	uint64_t sizes[2]; /* of the regions */
 	uint8_t *table; /* n_vectors entries */
 
