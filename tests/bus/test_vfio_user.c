@@ -6,7 +6,6 @@
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <errno.h>
-#include <poll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,123 +15,21 @@
 #include <linux/virtio_net.h>
 #include <linux/virtio_pci.h>
 
-#include "base/cleanup.h"
 #include "base/log.h"
 #include "lib/test.h"
-#include "lib/vuser.h"
 #include "uapi/compat.h"
+#include "vuser_rig.h"
 
 #define NUM	 16
 #define PACKED	 BIT_ULL(VIRTIO_F_RING_PACKED)
-#define TRIGGER	 (VFIO_IRQ_SET_DATA_EVENTFD | VFIO_IRQ_SET_ACTION_TRIGGER)
-#define MASK	 (VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_MASK)
-#define UNMASK	 (VFIO_IRQ_SET_DATA_NONE | VFIO_IRQ_SET_ACTION_UNMASK)
-#define INTX	 VFIO_PCI_INTX_IRQ_INDEX
-#define MSIX	 VFIO_PCI_MSIX_IRQ_INDEX
 #define COMMON	 VIRTIO_PCI_CAP_COMMON_CFG
-#define ISR	 VIRTIO_PCI_CAP_ISR_CFG
 #define SHORT_NS (2 * 1000000000ULL)
-
-struct fixture {
-	struct vuser_world *vw;
-	struct sim *sim;
-	struct vuser *c;
-	unsigned int n_fds;
-};
-
-static void drop_line(enum log_level level, const char *line)
-{
-	(void)level;
-	(void)line;
-}
-
-static int set_up_on(void **state, struct sim *sim, const char *mgmtdev)
-{
-	struct fixture *fx = calloc(1, sizeof(*fx));
-
-	assert_non_null(fx);
-	log_set_sink(drop_line, LOG_LEVEL_DEBUG);
-	fx->sim = sim;
-	fx->n_fds = test_count_fds();
-	fx->vw = vuser_world_new(sim, 1);
-	vworld_add(fx->vw->fw->w, mgmtdev, "d0", 0, NULL, NULL);
-	assert_int_equal(vuser_bind(fx->vw, "d0", NULL, NULL), 0);
-	fx->c = vuser_connect(fx->vw);
-	*state = fx;
-	return 0;
-}
-
-static struct sim *new_sim(void)
-{
-	const struct sim_options options = { .seed = 1 };
-	struct sim *sim;
-
-	assert_int_equal(sim_new(&options, &sim), 0);
-	return sim;
-}
-
-static int set_up_blk(void **state)
-{
-	return set_up_on(state, NULL, "vdpasim_blk");
-}
-
-static int set_up_net(void **state)
-{
-	return set_up_on(state, NULL, "vdpasim_net");
-}
-
-static int set_up_sim(void **state)
-{
-	return set_up_on(state, new_sim(), "vdpasim_blk");
-}
-
-static int tear_down(void **state)
-{
-	struct fixture *fx = *state;
-	struct region_stats stats;
-
-	if (fx->c) {
-		vuser_close(fx->c);
-	}
-	vuser_world_free(fx->vw);
-	sim_free(fx->sim);
-	region_get_stats(&stats);
-	assert_int_equal(stats.n_regions[REGION_MAPPED], 0);
-	assert_int_equal(test_count_fds(), fx->n_fds);
-	log_set_sink(NULL, LOG_LEVEL_WARN);
-	free(fx);
-	return 0;
-}
-
-static struct vdpa_device *device(struct fixture *fx)
-{
-	return vdpa_device_find(fx->vw->fw->w->bus, "d0");
-}
-
-static bool is_signalled(int fd)
-{
-	uint64_t n;
-
-	return read(fd, &n, sizeof(n)) == sizeof(n);
-}
-
-/* All that was asked for is done, and what follows from it. */
-static void settle(struct fixture *fx)
-{
-	vfront_run(fx->vw->fw, 5 * 1000000ULL);
-}
-
-static void connect_anew(struct fixture *fx)
-{
-	vuser_close(fx->c);
-	fx->c = vuser_connect(fx->vw);
-}
 
 /* ---- what it is told ---- */
 
 static void test_version_is_agreed_on(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	const struct vfio_user_version *v;
 	struct vuser_msg msg;
 
@@ -152,7 +49,7 @@ static void test_version_is_agreed_on(void **state)
 
 static void test_version_may_be_without_capabilities(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser_msg msg;
 
 	assert_int_equal(vuser_version(fx->c, 0, 0, NULL, &msg), 0);
@@ -161,7 +58,7 @@ static void test_version_may_be_without_capabilities(void **state)
 
 static void test_regions_and_interrupts_are_described(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vfio_user_device_info info = { .argsz = sizeof(info) };
 	const uint64_t sizes[VFIO_PCI_NUM_REGIONS] = {
 		[0] = 0x4000, [1] = 0x2000, [VFIO_PCI_CONFIG_REGION_INDEX] = 256
@@ -201,7 +98,7 @@ static void test_regions_and_interrupts_are_described(void **state)
 
 static void test_configuration_space_is_virtios(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser *c = fx->c;
 
 	vuser_hello(c);
@@ -212,7 +109,7 @@ static void test_configuration_space_is_virtios(void **state)
 	vuser_find_caps(c);
 	assert_int_equal(c->caps[COMMON].length, 60);
 	assert_int_equal(c->caps[VIRTIO_PCI_CAP_DEVICE_CFG].length,
-			 vdpa_get_config_size(device(fx)));
+			 vdpa_get_config_size(vuser_device(fx)));
 	assert_int_equal(c->caps[VIRTIO_PCI_CAP_NOTIFY_CFG].multiplier, 4);
 	assert_int_equal(vuser_cfg_read(c, c->msix_cap + 2U, 2), 1);
 	/* A driver asks for sizes. */
@@ -231,7 +128,7 @@ static void test_configuration_space_is_virtios(void **state)
 /* Virtio's window in it, for who cannot reach the BARs. */
 static void test_configuration_space_reaches_the_bars(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser *c = fx->c;
 	const struct vuser_cap *common = &c->caps[COMMON];
 
@@ -255,8 +152,9 @@ static void test_configuration_space_reaches_the_bars(void **state)
 
 static void test_device_config_is_read_and_written(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	uint64_t capacity;
+	uint8_t all[256];
 
 	vuser_hello(fx->c);
 	vuser_find_caps(fx->c);
@@ -268,14 +166,18 @@ static void test_device_config_is_read_and_written(void **state)
 	assert_int_equal(le64toh(capacity), 0x40000);
 	assert_int_equal(vuser_get(fx->c, VIRTIO_PCI_CAP_DEVICE_CFG, 0, 4),
 			 0x40000);
-	/* Behind its end there is nothing. */
+	/* Some of it, and what is behind its end: nothing. */
+	memset(all, 0xee, sizeof(all));
+	assert_int_equal(vuser_read(fx->c, 0, 0x2000, all, sizeof(all)), 0);
+	assert_memory_equal(all, &(const uint32_t){ htole32(0x40000) }, 4);
+	assert_int_equal(all[sizeof(all) - 1], 0);
 	assert_int_equal(vuser_read(fx->c, 0, 0x2800, &capacity, 8), 0);
 	assert_int_equal(capacity, 0);
 }
 
 /* ---- data ---- */
 
-static void exchange(struct fixture *fx, uint64_t features, bool has_msix)
+static void exchange(struct vuser_rig *fx, uint64_t features, bool has_msix)
 {
 	char *data;
 
@@ -315,7 +217,7 @@ static void test_blk_packed_event_idx_intx(void **state)
 }
 
 /* What is sent comes back: each of the two queues has its vector. */
-static void loop_frames(struct fixture *fx, uint64_t features)
+static void loop_frames(struct vuser_rig *fx, uint64_t features)
 {
 	struct vuser *c = fx->c;
 	const uint32_t len = sizeof(struct virtio_net_hdr_v1) + 64;
@@ -357,7 +259,7 @@ static void test_net_packed(void **state)
 /* An eventfd for each queue, instead of a message. */
 static void test_doorbells_are_given_out(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser *c = fx->c;
 	struct vfio_user_region_io_fds ask = { .argsz = 16 };
 	const struct vfio_user_ioeventfd *io;
@@ -399,197 +301,12 @@ static void test_doorbells_are_given_out(void **state)
 	close(msg.fds[0]);
 }
 
-/* ---- interrupts ---- */
-
-/* Makes the device use a buffer, and waits until it has. */
-static void use_one(struct fixture *fx)
-{
-	struct vuser *c = fx->c;
-	struct virtio_blk_outhdr *hdr = vuser_alloc(c, sizeof(*hdr), 16);
-	uint8_t *status = vuser_alloc(c, 1, 1);
-	const struct vq_sg sg[2] = { { vuser_gpa(c, hdr), sizeof(*hdr) },
-				     { vuser_gpa(c, status), 1 } };
-	struct vq_used used;
-
-	memset(hdr, 0, sizeof(*hdr));
-	hdr->type = htole32(VIRTIO_BLK_T_FLUSH);
-	assert_int_equal(vq_driver_add(c->q[0].drv, sg, 1, 1, hdr), 0);
-	(void)vq_driver_publish(c->q[0].drv);
-	vuser_notify(c, 0);
-	while (vq_driver_get(c->q[0].drv, &used, 1) == 0) {
-		vfront_run(fx->vw->fw, 1000000);
-	}
-	(void)vq_driver_enable_call(c->q[0].drv);
-	settle(fx);
-}
-
-static void test_intx_is_a_level_and_masks_itself(void **state)
-{
-	struct fixture *fx = *state;
-	struct vuser *c = fx->c;
-	int fd;
-
-	vuser_start(c, 0, 1, NUM, false);
-	fd = c->q[0].call_fd;
-	use_one(fx);
-	assert_true(is_signalled(fd));
-	assert_int_equal(vuser_cfg_read(c, PCI_STATUS, 2) &
-				 PCI_STATUS_INTERRUPT,
-			 PCI_STATUS_INTERRUPT);
-	use_one(fx);
-	assert_false(is_signalled(fd)); /* masked since */
-	/* Unmasked, and the ISR was not read: again. */
-	assert_int_equal(vuser_set_irqs(c, INTX, UNMASK, 0, 1, NULL, 0), 0);
-	assert_true(is_signalled(fd));
-	/* Reading it clears it. */
-	assert_int_equal(vuser_get(c, ISR, 0, 1), 1);
-	assert_int_equal(vuser_get(c, ISR, 0, 1), 0);
-	assert_int_equal(vuser_set_irqs(c, INTX, UNMASK, 0, 1, NULL, 0), 0);
-	settle(fx);
-	assert_false(is_signalled(fd));
-	assert_int_equal(vuser_set_irqs(c, INTX, MASK, 0, 1, NULL, 0), 0);
-	use_one(fx);
-	assert_false(is_signalled(fd));
-}
-
-static void test_intx_can_be_disabled(void **state)
-{
-	struct fixture *fx = *state;
-	struct vuser *c = fx->c;
-	int fd;
-
-	vuser_start(c, 0, 1, NUM, false);
-	fd = c->q[0].call_fd;
-	vuser_cfg_write(c, PCI_COMMAND, PCI_COMMAND_INTX_DISABLE, 2);
-	use_one(fx);
-	assert_false(is_signalled(fd));
-	vuser_cfg_write(c, PCI_COMMAND, 0, 2);
-	assert_true(is_signalled(fd));
-}
-
-static void test_intx_is_unmasked_by_an_eventfd(void **state)
-{
-	struct fixture *fx = *state;
-	struct vuser *c = fx->c;
-	_cleanup_close_ int unmask = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	int fd;
-
-	vuser_start(c, 0, 1, NUM, false);
-	fd = c->q[0].call_fd;
-	assert_int_equal(vuser_set_irqs(c, INTX,
-					VFIO_IRQ_SET_DATA_EVENTFD |
-						VFIO_IRQ_SET_ACTION_UNMASK,
-					0, 1, &unmask, 1),
-			 0);
-	use_one(fx);
-	assert_true(is_signalled(fd));
-	assert_int_equal(eventfd_write(unmask, 1), 0);
-	vfront_wait(fx->vw->fw, fd);
-	assert_true(is_signalled(fd));
-}
-
-static void test_vector_without_an_eventfd_is_pending(void **state)
-{
-	struct fixture *fx = *state;
-	struct vuser *c = fx->c;
-	uint64_t pending;
-	int fd;
-
-	vuser_start(c, 0, 1, NUM, true);
-	fd = c->q[0].call_fd;
-	assert_int_equal(vuser_set_irqs(c, MSIX, TRIGGER, 1, 1, NULL, 0), 0);
-	use_one(fx);
-	assert_false(is_signalled(fd));
-	assert_int_equal(vuser_read(c, 1, 0x1000, &pending, 8), 0);
-	assert_int_equal(le64toh(pending), 2);
-	assert_int_equal(vuser_set_irqs(c, MSIX, TRIGGER, 1, 1, &fd, 1), 0);
-	assert_true(is_signalled(fd));
-	assert_int_equal(vuser_read(c, 1, 0x1000, &pending, 8), 0);
-	assert_int_equal(pending, 0);
-	use_one(fx);
-	assert_true(is_signalled(fd));
-}
-
-static void test_queues_may_have_no_vector_or_a_wrong_one(void **state)
-{
-	struct fixture *fx = *state;
-	struct vuser *c = fx->c;
-
-	vuser_start(c, 0, 1, NUM, true);
-	vuser_set(c, COMMON, VIRTIO_PCI_COMMON_Q_MSIX, 2, 2);
-	assert_int_equal(vuser_get(c, COMMON, VIRTIO_PCI_COMMON_Q_MSIX, 2),
-			 VIRTIO_MSI_NO_VECTOR);
-	use_one(fx);
-	assert_false(is_signalled(c->q[0].call_fd));
-	vuser_set(c, COMMON, VIRTIO_PCI_COMMON_MSIX, 1, 2);
-	assert_int_equal(vuser_get(c, COMMON, VIRTIO_PCI_COMMON_MSIX, 2), 1);
-	vuser_set(c, COMMON, VIRTIO_PCI_COMMON_Q_SELECT, 9, 2);
-	vuser_set(c, COMMON, VIRTIO_PCI_COMMON_Q_MSIX, 1, 2);
-	assert_int_equal(vuser_get(c, COMMON, VIRTIO_PCI_COMMON_Q_MSIX, 2),
-			 VIRTIO_MSI_NO_VECTOR);
-	assert_int_equal(vuser_get(c, COMMON, VIRTIO_PCI_COMMON_Q_SIZE, 2), 0);
-}
-
-static void test_the_client_may_trigger(void **state)
-{
-	struct fixture *fx = *state;
-	struct vuser *c = fx->c;
-	struct {
-		struct vfio_user_irq_set s;
-		uint8_t which[2];
-	} m = { { sizeof(m),
-		  VFIO_IRQ_SET_DATA_BOOL | VFIO_IRQ_SET_ACTION_TRIGGER, MSIX, 0,
-		  2 },
-		{ 1, 0 } };
-
-	vuser_start(c, 0, 1, NUM, true);
-	assert_int_equal(vuser_ask(c, VFIO_USER_DEVICE_SET_IRQS, &m,
-				   sizeof(m.s) + 2, NULL, 0, NULL),
-			 0);
-	assert_false(is_signalled(c->q[0].call_fd));
-	m.which[1] = 1;
-	assert_int_equal(vuser_ask(c, VFIO_USER_DEVICE_SET_IRQS, &m,
-				   sizeof(m.s) + 2, NULL, 0, NULL),
-			 0);
-	assert_true(is_signalled(c->q[0].call_fd));
-	/* None and all of it: they are taken away. */
-	assert_int_equal(vuser_set_irqs(c, MSIX,
-					VFIO_IRQ_SET_DATA_NONE |
-						VFIO_IRQ_SET_ACTION_TRIGGER,
-					0, 0, NULL, 0),
-			 0);
-	use_one(fx);
-	assert_false(is_signalled(c->q[0].call_fd));
-}
-
-static void test_config_change_interrupts(void **state)
-{
-	struct fixture *fx = *state;
-	struct vuser *c = fx->c;
-	const struct vdpa_dev_config config = {
-		.mask = BIT_ULL(VDPA_ATTR_MAC),
-		.is_admin = true,
-		.mac = { 0x52, 0x54, 0, 1, 2, 3 },
-	};
-	uint8_t before;
-
-	vuser_start(c, 0, 2, NUM, false);
-	before = (uint8_t)vuser_get(c, COMMON, VIRTIO_PCI_COMMON_CFGGENERATION,
-				    1);
-	assert_int_equal(vdpa_dev_set(fx->vw->fw->w->bus, "d0", &config), 0);
-	vfront_wait(fx->vw->fw, c->q[0].call_fd);
-	assert_int_equal(vuser_get(c, ISR, 0, 1), 2);
-	assert_int_not_equal(vuser_get(c, COMMON,
-				       VIRTIO_PCI_COMMON_CFGGENERATION, 1),
-			     before);
-}
-
 /* ---- registers ---- */
 
 /* Table memory of MSI-X is the client's. */
 static void test_msix_table_is_memory(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	const uint32_t entry[4] = { 1, 2, 3, 4 };
 	uint32_t got[4];
 
@@ -607,7 +324,7 @@ static void test_msix_table_is_memory(void **state)
 
 static void test_fields_are_accessed_whole(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser *c = fx->c;
 	uint8_t all[64];
 
@@ -635,7 +352,7 @@ static void test_fields_are_accessed_whole(void **state)
 
 static void test_many_writes_in_one(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct {
 		uint64_t n;
 		struct vfio_user_write_one w[3];
@@ -670,7 +387,7 @@ static void test_many_writes_in_one(void **state)
 
 static void test_posted_writes_have_no_reply(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct {
 		struct vfio_user_region_access a;
 		uint8_t data[4];
@@ -693,7 +410,7 @@ static void test_posted_writes_have_no_reply(void **state)
 
 static void test_reset_keeps_memory_and_eventfds(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser *c = fx->c;
 	char *data;
 
@@ -702,7 +419,7 @@ static void test_reset_keeps_memory_and_eventfds(void **state)
 				   NULL),
 			 0);
 	assert_int_equal(vuser_status(c), 0);
-	assert_int_equal(vdpa_get_status(device(fx)), 0);
+	assert_int_equal(vdpa_get_status(vuser_device(fx)), 0);
 	assert_int_equal(vuser_cfg_read(c, PCI_COMMAND, 2), 0);
 	assert_int_equal(vuser_cfg_read(c, c->msix_cap + 2U, 2), 1);
 	assert_int_equal(vuser_get(c, COMMON, VIRTIO_PCI_COMMON_Q_MSIX, 2),
@@ -720,7 +437,7 @@ static void test_reset_keeps_memory_and_eventfds(void **state)
 
 static void test_memory_is_mapped_and_unmapped(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser *c = fx->c;
 	struct region_stats stats;
 
@@ -729,19 +446,19 @@ static void test_memory_is_mapped_and_unmapped(void **state)
 	assert_int_equal(vuser_map(c, 0x1000, 0x1000, 0x1000, 1, c->memfd), 0);
 	assert_int_equal(vuser_map(c, 0x4000, 0x1000, 0x2000, 3, c->memfd), 0);
 	assert_int_equal(vuser_map(c, 0x8000, 0x1000, 0, 3, -1), 0);
-	assert_int_equal(vdpa_n_maps(device(fx), 0), 3);
+	assert_int_equal(vdpa_n_maps(vuser_device(fx), 0), 3);
 	assert_int_equal(vuser_map(c, 0x1fff, 0x10, 0, 3, c->memfd), -EEXIST);
 	assert_int_equal(vuser_map(c, 0x8800, 0x10, 0, 3, c->memfd), -EEXIST);
 	/* A piece of what was mapped at once; nothing; two of them. */
 	assert_int_equal(vuser_unmap(c, 0x800, 0x1000, 0), -EINVAL);
 	assert_int_equal(vuser_unmap(c, 0, 0x1800, 0), -EINVAL);
 	assert_int_equal(vuser_unmap(c, 0x100000, 0x1000, 0), 0);
-	assert_int_equal(vdpa_n_maps(device(fx), 0), 3);
+	assert_int_equal(vdpa_n_maps(vuser_device(fx), 0), 3);
 	assert_int_equal(vuser_unmap(c, 0, 0x2000, 0), 0);
-	assert_int_equal(vdpa_n_maps(device(fx), 0), 1);
+	assert_int_equal(vdpa_n_maps(vuser_device(fx), 0), 1);
 	assert_int_equal(vuser_map(c, 0, 0x1000, 0, 3, c->memfd), 0);
 	assert_int_equal(vuser_unmap(c, 0, 0, VFIO_DMA_UNMAP_FLAG_ALL), 0);
-	assert_int_equal(vdpa_n_maps(device(fx), 0), 0);
+	assert_int_equal(vdpa_n_maps(vuser_device(fx), 0), 0);
 	region_get_stats(&stats);
 	assert_int_equal(stats.n_regions[REGION_MAPPED], 0);
 }
@@ -758,7 +475,7 @@ static void keep_warning(enum log_level level, const char *line)
 /* The ring is in memory that has no file: somebody has to be told why. */
 static void test_ring_in_private_memory_is_explained(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser *c = fx->c;
 
 	log_set_sink(keep_warning, LOG_LEVEL_WARN);
@@ -776,28 +493,28 @@ static void test_ring_in_private_memory_is_explained(void **state)
 
 static void test_next_client_finds_a_fresh_device(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 
 	for (unsigned int i = 0; i < 3; i++) {
 		exchange(fx, i % 2 ? PACKED : 0, i < 2);
-		connect_anew(fx);
+		vuser_connect_anew(fx);
 		vuser_hello(fx->c);
 		vuser_find_caps(fx->c);
 		assert_int_equal(vuser_status(fx->c), 0);
 		assert_int_equal(vuser_cfg_read(fx->c, PCI_COMMAND, 2), 0);
-		assert_int_equal(vdpa_n_maps(device(fx), 0), 0);
-		connect_anew(fx);
+		assert_int_equal(vdpa_n_maps(vuser_device(fx), 0), 0);
+		vuser_connect_anew(fx);
 	}
 }
 
 static void test_second_client_is_refused(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser *other;
 	char buf[256];
 
 	vuser_hello(fx->c);
-	device(fx)->driver->describe(device(fx), buf, sizeof(buf));
+	vuser_device(fx)->driver->describe(vuser_device(fx), buf, sizeof(buf));
 	assert_non_null(strstr(buf, fx->vw->fw->path));
 	assert_non_null(strstr(buf, " connected"));
 	other = vuser_connect(fx->vw);
@@ -809,10 +526,10 @@ static void test_second_client_is_refused(void **state)
 
 static void test_silent_client_makes_way(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	struct vuser *first = fx->c;
 
-	settle(fx);
+	vuser_settle(fx);
 	fx->c = vuser_connect(fx->vw);
 	vuser_expect_end(fx->c); /* not yet */
 	vuser_close(fx->c);
@@ -830,37 +547,37 @@ static void removed(void *priv, int result)
 
 static void test_deletion_waits_for_the_client(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 	int result = 1;
 
 	vuser_start(fx->c, 0, 1, NUM, true);
 	assert_int_equal(
 		vdpa_dev_del(fx->vw->fw->w->bus, "d0", removed, &result), 0);
-	settle(fx);
+	vuser_settle(fx);
 	assert_int_equal(result, 1);
 	assert_int_equal(vuser_status(fx->c), 0xf);
 	vuser_close(fx->c);
 	fx->c = NULL;
 	for (int i = 0; i < 1000 && result != 0; i++) {
-		settle(fx);
+		vuser_settle(fx);
 	}
 	assert_int_equal(result, 0);
-	assert_null(device(fx));
+	assert_null(vuser_device(fx));
 }
 
 /* As when the daemon ends. */
 static void test_client_is_cut_off_at_the_end(void **state)
 {
-	struct fixture *fx = *state;
+	struct vuser_rig *fx = *state;
 
 	vuser_start(fx->c, 0, 1, NUM, true);
 	vuser_world_cut(fx->vw);
 	vuser_expect_end(fx->c);
 }
 
-#define T(name, how)                                       \
-	{                                                  \
-#name, name, set_up_##how, tear_down, NULL \
+#define T(name, how)                                                   \
+	{                                                              \
+#name, name, vuser_set_up_##how, vuser_tear_down, NULL \
 	}
 
 static const struct CMUnitTest tests[] = {
@@ -874,19 +591,13 @@ static const struct CMUnitTest tests[] = {
 	T(test_blk_packed_msix, blk),
 	T(test_blk_split_intx, blk),
 	T(test_blk_packed_event_idx_intx, blk),
-	{ "test_blk_sim", test_blk_packed_msix, set_up_sim, tear_down, NULL },
-	{ "test_blk_intx_sim", test_blk_split_intx, set_up_sim, tear_down,
-	  NULL },
+	{ "test_blk_sim", test_blk_packed_msix, vuser_set_up_sim,
+	  vuser_tear_down, NULL },
+	{ "test_blk_intx_sim", test_blk_split_intx, vuser_set_up_sim,
+	  vuser_tear_down, NULL },
 	T(test_net_split, net),
 	T(test_net_packed, net),
 	T(test_doorbells_are_given_out, blk),
-	T(test_intx_is_a_level_and_masks_itself, blk),
-	T(test_intx_can_be_disabled, blk),
-	T(test_intx_is_unmasked_by_an_eventfd, blk),
-	T(test_vector_without_an_eventfd_is_pending, blk),
-	T(test_queues_may_have_no_vector_or_a_wrong_one, blk),
-	T(test_the_client_may_trigger, blk),
-	T(test_config_change_interrupts, net),
 	T(test_msix_table_is_memory, blk),
 	T(test_fields_are_accessed_whole, blk),
 	T(test_many_writes_in_one, blk),

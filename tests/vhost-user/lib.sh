@@ -12,6 +12,8 @@
 #                          a disk in a file, to be offered on $work/NAME.sock
 #                          ($door_keys: more for the socket's side)
 # card NAME [PAIRS]        a looping network card, the same
+#                          ($card_keys: more for the card)
+# ($door: the bus driver, vhost_user unless set)
 # open_doors               start the daemon and bind all of these
 # kill_doors               kill it outright; then open_doors may follow
 # close_doors              end it; its log must hold no complaint
@@ -48,7 +50,7 @@ disk()
 	shift 3
 	names+=("$name")
 	devs+=(--dev "$name blk backend file path $file$(
-		) num_queues $queues $* bind vhost_user$(
+		) num_queues $queues $* bind ${door:-vhost_user}$(
 		) path $work/$name.sock ${door_keys-}")
 	qsd_args+=(--blockdev "file,node-name=$name,filename=$file,locking=off"
 		--export "vhost-user-blk,id=$name,node-name=$name,$(
@@ -62,8 +64,8 @@ card()
 
 	[ "$pairs" = 1 ] || kind="net backend loopback max_vqp $pairs"
 	names+=("$name")
-	devs+=(--dev "$name $kind mac $mac$(
-		) bind vhost_user path $work/$name.sock")
+	devs+=(--dev "$name $kind mac $mac ${card_keys-}$(
+		) bind ${door:-vhost_user} path $work/$name.sock")
 }
 
 open_doors()
