@@ -16,33 +16,23 @@ disk d0 "$work/disk" 2
 card n0
 open_doors
 
-# Descriptors, and maps of files: those that a front end made us have.
-held()
-{
-	echo "$(find "/proc/$daemon_pid/fd" -type l | wc -l) descriptors," \
-		"$(grep -c /memfd:front-end "/proc/$daemon_pid/maps") maps"
-}
-as_before()
-{
-	[ "$(held)" = "$before" ]
-}
 rss()
 {
 	awk '$1 == "Rss:" { print $2 }' "/proc/$daemon_pid/smaps_rollup"
 }
 
-before=$(held)
+note_held
 for name in d0 n0; do
 	python3 "$client" "$work/$name.sock" 500
 done
-wait_for as_before
+wait_for holds_no_more
 memory=$(rss)
 for name in d0 n0; do
 	python3 "$client" "$work/$name.sock" $((count / 2))
 done
-wait_for as_before
+wait_for holds_no_more
 grown=$(($(rss) - memory))
-echo "$before before and after, $grown KiB more after $count front ends"
+echo "$held, before $noted; $grown KiB more after $count front ends"
 # A sanitizer keeps for a while what was freed.
 grep -qa '__[at]san_init' "$vdpakitd" || [ $grown -lt 256 ] ||
 	die "memory grew by $grown KiB"

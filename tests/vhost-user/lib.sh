@@ -20,6 +20,8 @@
 # in_use                   how many of the doors have a client
 # stat_of NAME QUEUE COUNTER
 #                          a counter of a device's queue, 0 if there is none
+# note_held, holds_no_more  what the daemon has of clients (descriptors, maps of
+#                          memory): now; and is it no more than that again?
 # guest_need, guest_start and so on: of tests/guest/lib.sh
 #
 # VHOST_USER_PEER=qsd offers the disks by the system's qemu-storage-daemon, to
@@ -106,6 +108,27 @@ stat_of()
 	[ "${VHOST_USER_PEER-}" != qsd ] || { echo 1; return; }
 	"$vdpakit" -j dev vstats show "$1" qidx "$2" | jq -r --arg name "$3" \
 		'[.. | objects | .[$name]? | numbers] | add // 0'
+}
+
+look()
+{
+	n_fds=$(find "/proc/$daemon_pid/fd" -type l | wc -l)
+	n_maps=$(grep -c ' /memfd:' "/proc/$daemon_pid/maps") || true
+	held="$n_fds descriptors and $n_maps maps"
+}
+
+note_held()
+{
+	look
+	noted=$held n_fds_noted=$n_fds n_maps_noted=$n_maps
+}
+
+# Not "as many": a daemon that has just said that it is ready may not have closed
+# the socket by which it did.
+holds_no_more()
+{
+	look
+	[ "$n_fds" -le "$n_fds_noted" ] && [ "$n_maps" -le "$n_maps_noted" ]
 }
 
 guest_died()
