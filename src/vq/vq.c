@@ -263,6 +263,7 @@ static void snaps_reset(struct vq *vq)
 static void vq_resolve(struct vq *vq)
 {
 	memset(vq->hits, 0, sizeof(vq->hits));
+	memset(vq->older_hits, 0, sizeof(vq->older_hits));
 	vq_area_resolve(vq, &vq->desc);
 	vq_area_resolve(vq, &vq->driver);
 	vq_area_resolve(vq, &vq->device);

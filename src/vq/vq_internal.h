@@ -164,6 +164,7 @@ struct vq {
 	uint16_t *order; /* heads in the order of fetching, num of them */
 	struct vq_done *done;
 	struct vq_hit hits[2]; /* readable, writable */
+	struct vq_hit older_hits[2]; /* before these */
 	struct vq_snap *snap; /* the newest, and its place in snaps[] */
 	uint16_t snap_idx;
 	struct vq_area desc;

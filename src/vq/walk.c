@@ -152,11 +152,30 @@ static uint32_t room_to(uint64_t addr, uint64_t last, uint32_t len)
 	return len - 1 <= last - addr ? len : (uint32_t)(last - addr) + 1;
 }
 
-static void walk_remember(struct vq_hit *hit, const struct iotlb_entry *e)
+static void walk_remember(struct vq *vq, bool is_writable,
+			  const struct iotlb_entry *e)
 {
+	struct vq_hit *hit = &vq->hits[is_writable];
+
+	vq->older_hits[is_writable] = *hit;
 	hit->start = e->start;
 	hit->size = e->last - e->start + 1;
 	hit->va = e->va;
+}
+
+/* Is it in the entry that was hit before the last one? */
+static bool walk_recall(struct vq *vq, bool is_writable, uint64_t addr,
+			uint32_t len)
+{
+	struct vq_hit *older = &vq->older_hits[is_writable];
+	struct vq_hit hit = *older;
+
+	if (!walk_hits(&hit, addr, len)) {
+		return false;
+	}
+	*older = vq->hits[is_writable];
+	vq->hits[is_writable] = hit;
+	return true;
 }
 
 /* The descriptor is a piece as it is. */
@@ -189,6 +208,12 @@ int walk_add_slow(struct vq *vq, struct walk *w, uint64_t addr, uint32_t len,
 	if (vq->keeps_iovas) {
 		return walk_keep(vq, w, addr, len, perm);
 	}
+	if (walk_recall(vq, is_writable, addr, len)) {
+		const struct vq_hit *hit = &vq->hits[is_writable];
+
+		w->n_readable += !is_writable;
+		return walk_append(vq, w, hit->va + (addr - hit->start), len);
+	}
 	/* Ends: each turn takes a byte at least, and appends or joins. */
 	while (len) {
 		const struct iotlb_entry *e = iotlb_first(snap, addr);
@@ -207,7 +232,7 @@ int walk_add_slow(struct vq *vq, struct walk *w, uint64_t addr, uint32_t len,
 		}
 		if (kind == PIECE_LOCAL) {
 			va = e->va + (addr - e->start);
-			walk_remember(&vq->hits[is_writable], e);
+			walk_remember(vq, is_writable, e);
 		}
 		if (kind == PIECE_HOLE && vq->has_misses) {
 			return walk_miss(vq, addr, perm);
@@ -233,11 +258,12 @@ static const struct shm_desc_ring *walk_table(struct vq *vq, uint64_t addr,
 	const struct vq_hit *hit = &vq->hits[0];
 
 	/* Pieces that are not translated must not hit either. */
-	if (!vq->keeps_iovas && !walk_hits(hit, addr, len)) {
+	if (!vq->keeps_iovas && !walk_hits(hit, addr, len) &&
+	    !walk_recall(vq, false, addr, len)) {
 		const struct iotlb_entry *e = iotlb_find(vq->snap->snap, addr);
 
 		if (e && e->va && (e->perm & MEM_PERM_RO)) {
-			walk_remember(&vq->hits[0], e);
+			walk_remember(vq, false, e);
 		}
 	}
 	if (walk_hits(hit, addr, len)) {

@@ -11,7 +11,9 @@
  * copied; walk_abort() undoes.
  *
  * The fast way of walk_add() is a comparison with the entry that was hit last
- * (one for each direction); all else, including everything odd, is in walk.c.
+ * (one for each direction); all else, including everything odd, is in walk.c, and
+ * so is the one that was hit before that: requests go to and fro between
+ * headers, that lie together, and data.
  *
  * Each function returns 0, a positive enum vq_break, VQ_STARVED, or -EAGAIN when
  * there is a hole to wait for (vq->miss).
