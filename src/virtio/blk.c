@@ -110,6 +110,8 @@ static int find_vqs(struct vdpakit_blk *blk)
 		want[i] = (struct virtio_vq_want){
 			.idx = (uint16_t)i,
 			.num_max = ring_num(blk),
+			.extra_bytes = blk->queue_size *
+				       (uint32_t)sizeof(struct blk_wire),
 			.poll_us = blk->poll_us,
 		};
 	}
@@ -168,6 +170,7 @@ static void run(struct vdpakit_blk *blk, struct vdpakit_blk_info *info,
 {
 	for (unsigned int i = 0; i < blk->n_queues; i++) {
 		blk->queues[i].limits = *limits;
+		blk_queue_renew(&blk->queues[i]);
 	}
 	info->n_queues = blk->n_queues;
 	info->queue_size = blk->queue_size;

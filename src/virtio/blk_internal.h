@@ -10,8 +10,8 @@
  *
  * A queue has a slot for each request that may be under way, numbered. A slot
  * has two halves: what the device may not touch (struct blk_slot), and a cache
- * line in a piece of memory of the queue's own (struct blk_wire): header, range
- * and status byte. Data is described where the caller has it.
+ * line in memory beside its ring (struct blk_wire): header, range and status
+ * byte. Data is described where the caller has it.
  *
  *   add:   slot off the free list, checks, wire, virtqueue_add(.., slot)
  *   poll:  virtqueue_get() -> slot -> its status byte, once -> result
@@ -46,7 +46,7 @@ _Static_assert(sizeof(struct blk_wire) == 64, "a cache line");
 
 struct blk_slot {
 	void *user;
-	struct blk_wire *wire;
+	struct blk_wire *wire; /* in the ring's memory */
 	uint64_t wire_iova;
 	struct blk_slot *next; /* free, or lost */
 };
@@ -68,8 +68,7 @@ struct vdpakit_blk_queue {
 	struct vdpakit_blk *blk;
 	struct virtqueue *vq;
 	struct blk_slot *slots;
-	struct region *wires;
-	uint64_t wires_iova;
+	uint16_t n_slots;
 
 	/* set while no thread is in a call: by a start */
 	struct blk_limits limits;
@@ -119,9 +118,11 @@ void blk_publish_info(struct vdpakit_blk *blk,
 
 /* ---- blk_queue.c ---- */
 
-/* Makes slots and wires, once its virtqueue is there. Return: 0; -errno */
+/* Makes slots, once its virtqueue is there. Return: 0; -ENOMEM */
 int blk_queue_init(struct vdpakit_blk_queue *q, struct vdpakit_blk *blk,
 		   struct virtqueue *vq, uint16_t n_slots);
+/* The ring is a new one. */
+void blk_queue_renew(struct vdpakit_blk_queue *q);
 void blk_queue_fini(struct vdpakit_blk_queue *q);
 /* After virtio_stop(): what is under way is lost. */
 void blk_queue_lose(struct vdpakit_blk_queue *q);

@@ -29,37 +29,33 @@
 int blk_queue_init(struct vdpakit_blk_queue *q, struct vdpakit_blk *blk,
 		   struct virtqueue *vq, uint16_t n_slots)
 {
-	struct blk_wire *wires;
-	int ret;
-
 	q->blk = blk;
 	q->vq = vq;
 	q->slots = calloc(n_slots, sizeof(*q->slots));
 	if (!q->slots) {
 		return err(-ENOMEM, "%s: out of memory", blk->vdev->name);
 	}
-	ret = dma_alloc(blk->vdev->dma, n_slots * sizeof(*wires), &q->wires,
-			&q->wires_iova);
-	if (ret < 0) {
-		return ret;
-	}
-	wires = region_va(q->wires);
+	q->n_slots = n_slots;
 	for (unsigned int i = n_slots; i-- > 0;) {
-		struct blk_slot *slot = &q->slots[i];
-
-		slot->wire = &wires[i];
-		slot->wire_iova = q->wires_iova + i * sizeof(*wires);
-		slot->next = q->free;
-		q->free = slot;
+		q->slots[i].next = q->free;
+		q->free = &q->slots[i];
 	}
+	blk_queue_renew(q);
 	return 0;
+}
+
+void blk_queue_renew(struct vdpakit_blk_queue *q)
+{
+	struct blk_wire *wires = (struct blk_wire *)q->vq->extra_va;
+
+	for (unsigned int i = 0; i < q->n_slots; i++) {
+		q->slots[i].wire = &wires[i];
+		q->slots[i].wire_iova = q->vq->extra_iova + i * sizeof(*wires);
+	}
 }
 
 void blk_queue_fini(struct vdpakit_blk_queue *q)
 {
-	if (q->wires) {
-		dma_free(q->blk->vdev->dma, q->wires, q->wires_iova);
-	}
 	free(q->slots);
 }
 

@@ -22,6 +22,7 @@
 #define NEEDS_RESET VIRTIO_CONFIG_S_NEEDS_RESET
 /* Reads of config space that are thought to be in time for one that changes. */
 #define CREADS_MAX 32
+#define CACHE_LINE 64ULL
 
 static const uint64_t ring_features =
 	BIT_ULL(VIRTIO_F_VERSION_1) | BIT_ULL(VIRTIO_F_ACCESS_PLATFORM) |
@@ -208,14 +209,17 @@ static void virtqueue_free(struct virtqueue *vq)
 	}
 }
 
-static int alloc_ring(struct virtqueue *vq, uint16_t num)
+static int alloc_ring(struct virtqueue *vq, uint16_t num, uint32_t extra_bytes)
 {
 	struct virtio_device *vdev = vq->vdev;
 	struct vq_layout at;
+	uint64_t extra;
 	int ret;
 
 	vq_layout(num, vdev->features, &at);
-	ret = dma_alloc(vdev->dma, at.size_bytes, &vq->ring, &vq->ring_iova);
+	extra = align_up(at.size_bytes, CACHE_LINE);
+	ret = dma_alloc(vdev->dma, extra + extra_bytes, &vq->ring,
+			&vq->ring_iova);
 	if (ret < 0) {
 		return ret;
 	}
@@ -230,6 +234,8 @@ static int alloc_ring(struct virtqueue *vq, uint16_t num)
 	vq->desc_area = vq->ring_iova + at.desc_area;
 	vq->driver_area = vq->ring_iova + at.driver_area;
 	vq->device_area = vq->ring_iova + at.device_area;
+	vq->extra_va = vq->ring_va + extra;
+	vq->extra_iova = vq->ring_iova + extra;
 	return 0;
 }
 
@@ -262,7 +268,7 @@ static int make_ring(struct virtqueue *vq, const struct virtio_vq_want *want)
 				     vdev->name, vq->idx, min, max);
 	}
 	for (;;) {
-		ret = alloc_ring(vq, num);
+		ret = alloc_ring(vq, num, want->extra_bytes);
 		if ((ret != -ENOMEM && ret != -ENOSPC) || num / 2 < min ||
 		    num == 1) {
 			break;

@@ -144,11 +144,14 @@ int virtio_start(struct virtio_device *vdev, uint64_t wanted, bool no_packed);
  *
  * @idx: of the queue
  * @num_max: entries at most, a power of two; less where the device has less
+ * @extra_bytes: memory for the driver's own use beside the ring, for what it
+ *               writes and the device reads: in one mapping with it
  * @poll_us: virtqueue_wait() looks for so long before it sleeps
  */
 struct virtio_vq_want {
 	uint16_t idx;
 	uint16_t num_max;
+	uint32_t extra_bytes;
 	unsigned int poll_us;
 };
 

@@ -38,6 +38,8 @@ struct virtqueue {
 	uint64_t ring_iova;
 	struct region *ring;
 	uint64_t desc_area, driver_area, device_area; /* iovas */
+	char *extra_va; /* extra_bytes, zeroed, in a cache line of their own */
+	uint64_t extra_iova;
 
 	/* owner only */
 	struct vq_driver *drv;
