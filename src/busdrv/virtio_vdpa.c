@@ -367,12 +367,26 @@ static void ops_del_vqs(struct virtio_device *vdev)
 
 /* ---- memory ---- */
 
-static void unmap_from(struct vdpa_device *lower, uint32_t n_as, uint64_t iova,
-		       uint64_t size_bytes)
+/* Return: 0; -errno of the first that failed */
+static int unmap_from(struct vdpa_device *lower, uint32_t n_as, uint64_t iova,
+		      uint64_t size_bytes)
 {
+	int ret = 0;
+
 	for (uint32_t i = 0; i < n_as; i++) {
-		/* It goes, whatever the device says. */
-		(void)vdpa_unmap(lower, i, iova, iova + (size_bytes - 1));
+		int r = vdpa_unmap(lower, i, iova, iova + (size_bytes - 1));
+
+		if (r < 0 && ret == 0) {
+			ret = r;
+		}
+	}
+	return ret;
+}
+
+static void unmap_all(struct vdpa_device *lower)
+{
+	for (uint32_t i = 0; i < lower->nas; i++) {
+		vdpa_reset_map(lower, i);
 	}
 }
 
@@ -390,7 +404,8 @@ static int ops_map(struct virtio_device *vdev, uint64_t iova,
 		ret = vdpa_map(v->lower, i, iova, iova + (size - 1), region, 0,
 			       MEM_PERM_RW);
 		if (ret < 0) {
-			unmap_from(v->lower, i, iova, size);
+			/* What stays goes with ops_put(). */
+			(void)unmap_from(v->lower, i, iova, size);
 			break;
 		}
 	}
@@ -402,10 +417,7 @@ static int ops_unmap(struct virtio_device *vdev, uint64_t iova,
 {
 	struct vdpa_device *lower = of(vdev)->lower;
 
-	if (lower) {
-		unmap_from(lower, lower->nas, iova, size_bytes);
-	}
-	return 0;
+	return lower ? unmap_from(lower, lower->nas, iova, size_bytes) : 0;
 }
 
 static void ops_get_iova_range(struct virtio_device *vdev, uint64_t *ret_first,
@@ -435,8 +447,12 @@ static void virtio_vdpa_free(struct virtio_vdpa *v)
 
 static void ops_put(struct virtio_device *vdev)
 {
-	if (!of(vdev)->lower) {
-		virtio_vdpa_free(of(vdev));
+	struct virtio_vdpa *v = of(vdev);
+
+	if (v->lower) {
+		unmap_all(v->lower);
+	} else {
+		virtio_vdpa_free(v);
 	}
 }
 
@@ -518,9 +534,7 @@ static void take_away(struct virtio_vdpa *v)
 			 err_text(ret));
 	}
 	take_back_all(v);
-	for (uint32_t i = 0; i < v->lower->nas; i++) {
-		vdpa_reset_map(v->lower, i);
-	}
+	unmap_all(v->lower);
 }
 
 /* Nobody is waited for, so it makes no difference whether by force. */

@@ -28,7 +28,6 @@
 #include "base/err.h"
 #include "base/list.h"
 
-#define PAGE_BYTES    4096ULL
 #define N_TABLES      2
 #define TABLE_N_LEAST 16U
 
@@ -42,6 +41,7 @@ struct dma_piece {
 	struct region *region;
 	uint64_t iova;
 	bool is_private; /* of dma_alloc() */
+	bool is_stale; /* nobody's any more, but the device has not let go */
 };
 
 /* All fields: any thread, atomic. */
@@ -110,11 +110,11 @@ int dma_region_new(uint64_t size_bytes, struct region **ret)
 	struct mem_file *file;
 	int fd, r;
 
-	if (size_bytes == 0 || size_bytes > INT64_MAX - PAGE_BYTES) {
+	if (size_bytes == 0 || size_bytes > INT64_MAX - DMA_PAGE_BYTES) {
 		return err(-EINVAL, "memory of %llu bytes cannot be",
 			   (unsigned long long)size_bytes);
 	}
-	size_bytes = align_up(size_bytes, PAGE_BYTES);
+	size_bytes = align_up(size_bytes, DMA_PAGE_BYTES);
 	r = open_file(size_bytes, &fd);
 	if (r == 0) {
 		r = mem_file_new(fd, &file);
@@ -141,7 +141,7 @@ int dma_pool_add(struct dma_pool *pool, struct region *region)
 {
 	uint64_t va = va_of(region), size = region_size(region);
 
-	if (va == 0 || va % PAGE_BYTES != 0 || size % PAGE_BYTES != 0) {
+	if (va == 0 || va % DMA_PAGE_BYTES != 0 || size % DMA_PAGE_BYTES != 0) {
 		return err(-EINVAL, "memory: not whole pages of 4 KiB");
 	}
 	for (unsigned int i = 0; i < pool->n; i++) {
@@ -258,7 +258,7 @@ static void tables_publish(struct dma_space *dma)
 
 	__atomic_store_n(&t->seq, t->seq + 1, __ATOMIC_RELAXED);
 	for (unsigned int i = 0; i < dma->n_pieces; i++) {
-		if (!dma->pieces[i].is_private) {
+		if (!dma->pieces[i].is_private && !dma->pieces[i].is_stale) {
 			put_entry(t, n++, &dma->pieces[i]);
 		}
 	}
@@ -389,7 +389,7 @@ static int pick_iova(const struct dma_space *dma, const struct region *region,
 		return 0;
 	}
 	/* 0 means "none" to some devices. */
-	at = max_of(align_up(dma->first, PAGE_BYTES), PAGE_BYTES);
+	at = max_of(align_up(dma->first, DMA_PAGE_BYTES), DMA_PAGE_BYTES);
 	while (in_range(dma, at, size)) {
 		const struct dma_piece *taken = find_taken(dma, at, size);
 		uint64_t next;
@@ -399,7 +399,7 @@ static int pick_iova(const struct dma_space *dma, const struct region *region,
 			return 0;
 		}
 		next = align_up(taken->iova + region_size(taken->region),
-				PAGE_BYTES);
+				DMA_PAGE_BYTES);
 		if (next <= at) {
 			break; /* that was the last page there is */
 		}
@@ -450,29 +450,44 @@ static int piece_add(struct dma_space *dma, struct region *region,
 	return 0;
 }
 
-/* What the device says does not matter: it has no say in what is ours. */
-static void piece_drop(struct dma_space *dma, const struct dma_piece *piece)
-{
-	(void)dma->vdev->config->unmap(dma->vdev, piece->iova,
-				       region_size(piece->region));
-	region_unref(piece->region);
-}
-
+/*
+ * Takes them away from the device, from number @n on. What that fails for (no
+ * memory, no answer) stays, as nobody's, and is tried again next time.
+ */
 static void drop_from(struct dma_space *dma, unsigned int n)
 {
-	while (dma->n_pieces > n) {
-		piece_drop(dma, &dma->pieces[--dma->n_pieces]);
+	unsigned int n_stale = 0;
+
+	for (unsigned int i = n; i < dma->n_pieces; i++) {
+		struct dma_piece p = dma->pieces[i];
+		int ret = dma->vdev->config->unmap(dma->vdev, p.iova,
+						   region_size(p.region));
+
+		if (ret < 0) {
+			p.is_stale = true;
+			dma->pieces[n + n_stale++] = p;
+		} else {
+			region_unref(p.region);
+		}
 	}
+	dma->n_pieces = n + n_stale;
 }
 
 static bool space_has(const struct dma_space *dma, const struct region *region)
 {
 	for (unsigned int i = 0; i < dma->n_pieces; i++) {
-		if (dma->pieces[i].region == region) {
+		if (dma->pieces[i].region == region &&
+		    !dma->pieces[i].is_stale) {
 			return true;
 		}
 	}
 	return false;
+}
+
+static bool is_wanted(const struct dma_space *dma, const struct dma_piece *p)
+{
+	return !p->is_stale &&
+	       (p->is_private || pool_has(dma->pool, p->region));
 }
 
 /* What went from the pool: data threads first, then the device. */
@@ -482,7 +497,7 @@ static void drop_gone(struct dma_space *dma)
 	struct dma_piece *p = dma->pieces;
 
 	for (unsigned int i = 0; i < n_all; i++) {
-		if (p[i].is_private || pool_has(dma->pool, p[i].region)) {
+		if (is_wanted(dma, &p[i])) {
 			struct dma_piece kept = p[i];
 
 			p[i] = p[n_kept];
@@ -558,6 +573,10 @@ struct dma_space *dma_space_free(struct dma_space *dma)
 	if (dma) {
 		dma->vdev->dma = NULL;
 		drop_from(dma, 0);
+		/* The transport forgets the rest with virtio_put(). */
+		for (unsigned int i = 0; i < dma->n_pieces; i++) {
+			region_unref(dma->pieces[i].region);
+		}
 		tables_free(dma);
 		free(dma->pieces);
 		free(dma);
@@ -591,13 +610,15 @@ int dma_alloc(struct dma_space *dma, uint64_t size_bytes,
 
 void dma_free(struct dma_space *dma, struct region *take_region, uint64_t iova)
 {
-	for (unsigned int i = 0; i < dma->n_pieces; i++) {
-		struct dma_piece *p = &dma->pieces[i];
+	unsigned int last = dma->n_pieces - 1;
 
-		if (p->region == take_region) {
-			assert(p->iova == iova);
-			piece_drop(dma, p);
-			*p = dma->pieces[--dma->n_pieces];
+	for (unsigned int i = 0; i < dma->n_pieces; i++) {
+		struct dma_piece *p = &dma->pieces[i], found = *p;
+
+		if (found.region == take_region && found.iova == iova) {
+			*p = dma->pieces[last];
+			dma->pieces[last] = found;
+			drop_from(dma, last);
 			break;
 		}
 	}

@@ -24,6 +24,7 @@
 
 /* Pieces in a pool: more would make looking one up slow. */
 #define DMA_PIECES_MAX 1024
+#define DMA_PAGE_BYTES 4096ULL
 
 struct dma_pool;
 struct dma_space;

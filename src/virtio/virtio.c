@@ -209,34 +209,40 @@ static void virtqueue_free(struct virtqueue *vq)
 	}
 }
 
+/* The memory of the last ring, if it is as large; else new memory. */
+static int get_memory(struct virtqueue *vq, uint64_t size_bytes)
+{
+	struct region *old = vq->ring;
+
+	if (old && region_size(old) == align_up(size_bytes, DMA_PAGE_BYTES)) {
+		memset(vq->ring_va, 0, size_bytes);
+		return 0;
+	}
+	return dma_alloc(vq->vdev->dma, size_bytes, &vq->ring, &vq->ring_iova);
+}
+
+/* vq->drv is NULL, and is set on success; vq->ring may be set in any case. */
 static int alloc_ring(struct virtqueue *vq, uint16_t num, uint32_t extra_bytes)
 {
-	struct virtio_device *vdev = vq->vdev;
+	uint64_t features = vq->vdev->features, extra;
 	struct vq_layout at;
-	uint64_t extra;
 	int ret;
 
-	vq_layout(num, vdev->features, &at);
+	vq_layout(num, features, &at);
 	extra = align_up(at.size_bytes, CACHE_LINE);
-	ret = dma_alloc(vdev->dma, extra + extra_bytes, &vq->ring,
-			&vq->ring_iova);
+	ret = get_memory(vq, extra + extra_bytes);
 	if (ret < 0) {
-		return ret;
-	}
-	vq->ring_va = region_va(vq->ring);
-	ret = vq_driver_new(num, vdev->features, vq->ring_va, vq->ring_iova,
-			    &vq->drv);
-	if (ret < 0) {
-		free_ring(vq);
 		return ret;
 	}
 	vq->num = num;
+	vq->ring_va = region_va(vq->ring);
 	vq->desc_area = vq->ring_iova + at.desc_area;
 	vq->driver_area = vq->ring_iova + at.driver_area;
 	vq->device_area = vq->ring_iova + at.device_area;
 	vq->extra_va = vq->ring_va + extra;
 	vq->extra_iova = vq->ring_iova + extra;
-	return 0;
+	return vq_driver_new(num, features, vq->ring_va, vq->ring_iova,
+			     &vq->drv);
 }
 
 /* The largest power of two up to @max. */
@@ -269,8 +275,7 @@ static int make_ring(struct virtqueue *vq, const struct virtio_vq_want *want)
 	}
 	for (;;) {
 		ret = alloc_ring(vq, num, want->extra_bytes);
-		if ((ret != -ENOMEM && ret != -ENOSPC) || num / 2 < min ||
-		    num == 1) {
+		if (ret != -ENOSPC || num / 2 < min || num == 1) {
 			break;
 		}
 		num /= 2;
@@ -294,20 +299,29 @@ static struct virtqueue *find_vq(const struct virtio_device *vdev, uint16_t idx)
 	return NULL;
 }
 
+static void free_memory(struct virtqueue *vq, const struct virtqueue *of)
+{
+	if (of->ring && of->ring != vq->ring) {
+		dma_free(vq->vdev->dma, of->ring, of->ring_iova);
+	}
+}
+
 /* There is a ring at all times, if only an old one, for whoever looks. */
 static int renew_ring(struct virtqueue *vq, const struct virtio_vq_want *want)
 {
 	struct virtqueue fresh = *vq;
 	int ret;
 
-	fresh.ring = NULL;
 	fresh.drv = NULL;
 	ret = make_ring(&fresh, want);
-	if (ret == 0) {
-		free_ring(vq);
-		*vq = fresh;
+	if (ret < 0) {
+		free_memory(vq, &fresh);
+		return ret;
 	}
-	return ret;
+	free_memory(&fresh, vq);
+	(void)vq_driver_free(vq->drv);
+	*vq = fresh;
+	return 0;
 }
 
 static int make_vq(struct virtio_device *vdev,

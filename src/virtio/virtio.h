@@ -51,7 +51,8 @@ struct dma_space;
  * @get_vq_num_max, @get_vq_num_min: ring sizes
  * @get_n_vqs: queues that there are
  * @wake: have virtio_config_changed() called soon. Any thread
- * @put: no driver has it any more; one that is gone may be freed
+ * @put: no driver has it any more: nothing is mapped, and one that is gone may
+ *       be freed
  * @map, @unmap: memory at an I/O virtual address, in every address space. Return:
  *               0; -EOPNOTSUPP the device cannot reach such memory
  * @get_iova_range: where such addresses may be, inclusive
@@ -161,8 +162,8 @@ struct virtio_vq_want {
  * @want, @n: which; indexes below those of the device and rising
  *
  * A queue that there is already keeps its struct and its owner, with a new,
- * empty ring: after a reset. Rings shrink when memory or the device wants them
- * to. vdev->dma is there already: rings are in its memory.
+ * empty ring: after a reset. Rings shrink when the device has no addresses for
+ * larger ones (-ENOSPC). vdev->dma is there already: rings are in its memory.
  *
  * Return: 0, and vdev->vqs[0..n-1]; -EPROTO the device's sizes make no sense;
  *         -ENOENT it has no such queue; -ENOMEM
