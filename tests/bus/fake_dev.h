@@ -14,7 +14,7 @@
 
 #define FAKE_STEPS_MAX 32
 #define FAKE_DESCS_MAX 16
-#define FAKE_CONFIG    16
+#define FAKE_CONFIG    64
 
 struct fake_vq {
 	uint64_t desc_area, driver_area, device_area;
