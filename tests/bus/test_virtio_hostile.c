@@ -811,17 +811,11 @@ static void scribble(struct fixture *fx, uint64_t *seed, bool is_packed)
 	uint64_t at = is_packed ? q->desc_area : q->device_area;
 	uint64_t value = random64(seed);
 
-	switch (random64(seed) % 4) {
-	case 0: /* the beginning: flags and index; first descriptors */
-		at += random64(seed) % 4;
-		break;
-	case 1:
+	if (random64(seed) % 2) {
 		value &= 0x3f; /* ids that are there */
-		/* fall through */
-	default:
-		at += random64(seed) % (size - LIE_BYTES);
-		break;
 	}
+	/* One in four at the beginning: flags and index; first descriptors. */
+	at += random64(seed) % (random64(seed) % 4 ? size - LIE_BYTES : 4);
 	fake_write(&fx->fake, at, &value, 1 + random64(seed) % 8);
 }
 
