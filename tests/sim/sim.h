@@ -15,7 +15,9 @@
 #include "lib/vclient.h"
 #include "loop/loop.h"
 
+#ifndef SIM_DEFAULT_RUNS
 #define SIM_DEFAULT_RUNS 4000
+#endif
 
 static inline uint64_t sim_env(const char *name, uint64_t fallback)
 {
