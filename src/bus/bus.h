@@ -195,9 +195,10 @@ struct vdpa_mgmtdev *vdpa_mgmtdev_next(struct vdpa_bus *bus,
  *
  * Filled by the device before vdpa_device_register(): ops, nvqs, ngroups, nas,
  * may_wait (its ops call vdpa_wait()), needs_queues_first (it never starts those
- * that become ready after DRIVER_OK), below (a device on no bus, which this one
- * stands on: only this one's ops call its ops, and its waits are in this one's
- * turns; NULL: none).
+ * that become ready after DRIVER_OK), has_peer (an untrusted process has the
+ * eventfds that it is lent, or the files of memory: what has none is left out),
+ * below (a device on no bus, which this one stands on: only this one's ops call
+ * its ops, and its waits are in this one's turns; NULL: none).
  */
 struct vdpa_device {
 	char name[VDPA_NAME_MAX];
@@ -207,6 +208,7 @@ struct vdpa_device {
 	uint32_t nas;
 	bool may_wait;
 	bool needs_queues_first;
+	bool has_peer;
 	struct vdpa_device *below;
 	/* the bus's own, control only */
 	struct vdpa_bus *bus;

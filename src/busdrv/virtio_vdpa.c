@@ -58,7 +58,6 @@ struct kick {
 struct virtio_vdpa {
 	struct virtio_device vdev;
 	struct vdpa_device *lower; /* NULL: gone */
-	struct loop *control;
 	struct news *news;
 	char name[VDPA_NAME_MAX];
 
@@ -111,7 +110,7 @@ static void ops_wake(struct virtio_device *vdev)
 {
 	struct virtio_vdpa *v = of(vdev);
 
-	loop_call(v->control, &v->news->work);
+	loop_call(vdev->control, &v->news->work);
 }
 
 static void config_callback(void *priv)
@@ -255,7 +254,7 @@ static int set_kick(struct virtio_vdpa *v, struct kick *kick,
 	}
 	kick->v = v;
 	kick->idx = vq->idx;
-	return loop_watch_new(v->control, vq->kick_fd, LOOP_IN | LOOP_EDGE,
+	return loop_watch_new(v->vdev.control, vq->kick_fd, LOOP_IN | LOOP_EDGE,
 			      kicked, kick, &kick->watch);
 }
 
@@ -394,11 +393,18 @@ static int ops_map(struct virtio_device *vdev, uint64_t iova,
 		   struct region *region)
 {
 	struct virtio_vdpa *v = of(vdev);
-	uint64_t size = region_size(region);
+	uint64_t size = region_size(region), offset;
 	int ret = 0;
 
 	if (!v->lower) {
 		return err(-ENODEV, "%s: the device is gone", v->name);
+	}
+	if (v->vdev.has_peer && region_file_fd(region, &offset) < 0) {
+		return err(-EOPNOTSUPP,
+			   "%s: it is in another process, which cannot reach "
+			   "private memory: use memory with a file, or "
+			   "vdpakit_mem_alloc()",
+			   v->name);
 	}
 	for (uint32_t i = 0; i < v->lower->nas; i++) {
 		ret = vdpa_map(v->lower, i, iova, iova + (size - 1), region, 0,
@@ -504,12 +510,13 @@ static int virtio_vdpa_probe(struct vdpa_driver *drv, struct vdpa_device *vdev,
 		return ret;
 	}
 	v->lower = vdev;
-	v->control = vdpa_bus_control(drv->bus);
 	v->vdev = (struct virtio_device){
 		.name = v->name,
 		.config = &config_ops,
 		.device_id = id,
 		.vendor_id = vdpa_get_vendor_id(vdev),
+		.control = vdpa_bus_control(drv->bus),
+		.has_peer = vdev->has_peer,
 	};
 	vdev->driver_priv = v;
 	return 0;

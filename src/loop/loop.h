@@ -37,6 +37,7 @@ struct loop;
 struct sim;
 struct loop_watch;
 struct loop_done;
+struct loop_signaller;
 
 enum loop_events {
 	LOOP_IN = 1,
@@ -149,6 +150,18 @@ struct loop_watch *loop_watch_free(struct loop_watch *watch);
  * loop_signal.c on machines that forbid aio).
  */
 void loop_signal(struct loop *loop, int fd);
+
+/**
+ * loop_signaller_new() - the same for threads that run no loop
+ * @ret: used by one thread at a time
+ *
+ * Return: 0, also where aio is not to be had; -ENOMEM
+ */
+int loop_signaller_new(struct loop_signaller **ret);
+/* Takes NULL. Return: NULL */
+struct loop_signaller *loop_signaller_free(struct loop_signaller *s);
+/* As loop_signal(). */
+void loop_signaller_signal(struct loop_signaller *s, int fd);
 
 /**
  * struct loop_timer - one shot, embedded in its user

@@ -168,11 +168,6 @@ static inline void loop_watch_run(struct loop_watch *watch, unsigned int events)
 	}
 }
 
-/* loop_signal.c */
-/* Return: 0, also where aio is not to be had; -ENOMEM */
-int loop_signaller_new(struct loop_signaller **ret);
-struct loop_signaller *loop_signaller_free(struct loop_signaller *s);
-
 /* loop_timer.c */
 
 /* Return: when the next timer is due; LOOP_FOREVER when none is set. */

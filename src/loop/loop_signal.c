@@ -129,12 +129,19 @@ static void signal_by_write(int fd)
 	}
 }
 
+void loop_signaller_signal(struct loop_signaller *s, int fd)
+{
+	if (!s->aio || !signal_by_aio(s, fd)) {
+		signal_by_write(fd);
+	}
+}
+
 void loop_signal(struct loop *loop, int fd)
 {
-	struct loop_signaller *s = loop->signaller;
-
 	assert_owner(loop);
-	if (!s || !s->aio || !signal_by_aio(s, fd)) {
+	if (loop->signaller) {
+		loop_signaller_signal(loop->signaller, fd);
+	} else {
 		signal_by_write(fd);
 	}
 }

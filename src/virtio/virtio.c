@@ -184,10 +184,11 @@ static int virtqueue_new(struct virtio_device *vdev, uint16_t idx,
 	vq->idx = idx;
 	vq->kick_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
 	vq->call_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-	return vq->kick_fd < 0 || vq->call_fd < 0
-		       ? err(-errno, "%s.vq%u: no eventfd: %s", vdev->name, idx,
-			     strerror(errno))
-		       : 0;
+	if (vq->kick_fd < 0 || vq->call_fd < 0) {
+		return err(-errno, "%s.vq%u: no eventfd: %s", vdev->name, idx,
+			   strerror(errno));
+	}
+	return vdev->has_peer ? loop_signaller_new(&vq->signaller) : 0;
 }
 
 static void free_ring(struct virtqueue *vq)
@@ -203,6 +204,7 @@ static void virtqueue_free(struct virtqueue *vq)
 {
 	if (vq) {
 		free_ring(vq);
+		(void)loop_signaller_free(vq->signaller);
 		(void)close_fd(vq->kick_fd);
 		(void)close_fd(vq->call_fd);
 		free(vq);
@@ -474,11 +476,11 @@ int virtio_cwrite(struct virtio_device *vdev, uint32_t offset, const void *buf,
 
 /* ---- the end ---- */
 
+/* Control thread; a peer may have made them block. */
 static void wake_all(struct virtio_device *vdev)
 {
 	for (unsigned int i = 0; i < vdev->n_vqs; i++) {
-		/* Full is as good. */
-		(void)eventfd_write(vdev->vqs[i]->call_fd, 1);
+		loop_signal(vdev->control, vdev->vqs[i]->call_fd);
 	}
 }
 
@@ -491,7 +493,6 @@ static bool set_once(uint32_t *flag)
 void virtio_break(struct virtio_device *vdev)
 {
 	if (set_once(&vdev->is_broken)) {
-		wake_all(vdev);
 		vdev->config->wake(vdev);
 	}
 }
@@ -508,9 +509,11 @@ void virtio_gone(struct virtio_device *vdev)
 
 void virtio_config_changed(struct virtio_device *vdev)
 {
-	if (!is_set(&vdev->is_gone) && !is_set(&vdev->is_broken) &&
-	    (vdev->config->get_status(vdev) & NEEDS_RESET) &&
-	    set_once(&vdev->is_broken)) {
+	if (!is_set(&vdev->is_gone) &&
+	    (vdev->config->get_status(vdev) & NEEDS_RESET)) {
+		(void)set_once(&vdev->is_broken); /* or it was */
+	}
+	if (is_set(&vdev->is_broken)) {
 		wake_all(vdev);
 	}
 	if (vdev->config_changed) {

@@ -25,6 +25,7 @@
 #define VIRTIO_VIRTIO_H
 
 #include "base/util.h"
+#include "loop/loop.h"
 #include "mem/region.h"
 
 struct virtio_device;
@@ -97,6 +98,8 @@ struct virtio_device {
 	const struct virtio_config_ops *config;
 	uint32_t device_id;
 	uint32_t vendor_id;
+	struct loop *control; /* the loop that it is controlled on */
+	bool has_peer; /* an untrusted process has the queues' eventfds */
 
 	/* control only */
 	uint64_t features; /* negotiated */
@@ -200,7 +203,8 @@ static inline bool virtio_has_feature(const struct virtio_device *vdev,
 	return has_bit(vdev->features, bit);
 }
 
-/* From now on its queues say -EIO, and wake who waits for them. Any thread. */
+/* From now on its queues say -EIO; control wakes who waits for them, and says
+ * config_changed(). Any thread. */
 void virtio_break(struct virtio_device *vdev);
 /* The same with -ENODEV, for good. By the transport; control thread. */
 void virtio_gone(struct virtio_device *vdev);

@@ -108,7 +108,12 @@ void virtqueue_kick(struct virtqueue *vq)
 {
 	if (vq_driver_publish(vq->drv)) {
 		count(&vq->n_kicks);
-		(void)eventfd_write(vq->kick_fd, 1); /* full is as good */
+		if (unlikely(vq->signaller)) {
+			loop_signaller_signal(vq->signaller, vq->kick_fd);
+		} else {
+			/* Full is as good. */
+			(void)eventfd_write(vq->kick_fd, 1);
+		}
 	}
 }
 

@@ -43,6 +43,7 @@ struct virtqueue {
 
 	/* owner only */
 	struct vq_driver *drv;
+	struct loop_signaller *signaller; /* NULL: kick_fd may be written */
 	bool is_armed;
 
 	/* any thread, atomic */

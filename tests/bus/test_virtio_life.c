@@ -575,6 +575,7 @@ static void test_sleepers_are_woken(void **state)
 					 0);
 		} else {
 			virtio_break(d.vdev);
+			vrig_settle(d.r);
 		}
 		assert_int_equal(pthread_join(thread, NULL), 0);
 		assert_int_equal(s.ret, want[how]);

@@ -7,7 +7,9 @@
  * Copyright (c) 2026, the vdpakit authors
  */
 #include <endian.h>
+#include <fcntl.h>
 #include <poll.h>
+#include <sys/eventfd.h>
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -358,6 +360,55 @@ static void test_a_process_that_refuses(void **state)
 	fx->r->answer = RIG_OK;
 }
 
+static void fill_and_block(int fd)
+{
+	int flags = fcntl(fd, F_GETFL);
+
+	assert_int_equal(eventfd_write(fd, UINT64_MAX - 1), 0);
+	assert_int_equal(fcntl(fd, F_SETFL, flags & ~O_NONBLOCK), 0);
+}
+
+/* Who has them may do that to them at any time: nobody waits for ever. */
+static void test_h27_eventfds_that_block(void **state)
+{
+	struct fixture *fx = *state;
+	struct vdpakit_blk_done done;
+
+	assert_int_equal(probe_anew(fx), 0);
+	fill_and_block(fx->vdev->vqs[0]->kick_fd);
+	fill_and_block(fx->vdev->vqs[0]->call_fd);
+	add_read(fx);
+	add_read(fx);
+	assert_int_equal(vdpakit_blk_arm(fx->q), 0);
+	assert_int_equal(vdpakit_blk_poll(fx->q, &done, 1), 0);
+	/* Emptied already, and still in its mode. */
+	assert_int_equal(vdpakit_blk_arm(fx->q), 0);
+	assert_int_equal(vdpakit_blk_poll(fx->q, &done, 1), 0);
+	fill_and_block(fx->vdev->vqs[0]->call_fd);
+	virtio_break(fx->vdev);
+	rig_settle(fx->r);
+	assert_int_equal(vdpakit_blk_wait(fx->q, &done, 1, 1, -1), -EIO);
+}
+
+/* What its process could not reach is refused, not left out. */
+static void test_private_memory_is_refused(void **state)
+{
+	static char private[8192] __attribute__((aligned(4096)));
+	struct fixture *fx = *state;
+	struct region *region;
+
+	assert_int_equal(probe_anew(fx), 0);
+	assert_int_equal(region_new_own(private, sizeof(private), NULL, NULL,
+					&region),
+			 0);
+	assert_int_equal(dma_pool_add(fx->pool, region), 0);
+	assert_int_equal(dma_space_sync(fx->vdev->dma), -EOPNOTSUPP);
+	assert_non_null(strstr(err_text(-EOPNOTSUPP), "another process"));
+	region_unref(dma_pool_remove(fx->pool, private));
+	region_unref(region);
+	assert_int_equal(dma_space_sync(fx->vdev->dma), 0);
+}
+
 /* Deleted while its process is asked for something. */
 static void test_it_goes_in_the_middle_of_a_job(void **state)
 {
@@ -400,6 +451,8 @@ static const struct CMUnitTest tests[] = {
 	WITH(test_a_reset_in_a_turn),
 	WITH(test_h83_a_process_that_never_answers),
 	WITH(test_a_process_that_refuses),
+	WITH(test_private_memory_is_refused),
+	WITH(test_h27_eventfds_that_block),
 	WITH(test_it_goes_in_the_middle_of_a_job),
 	WITH(test_it_goes_with_requests_under_way),
 };

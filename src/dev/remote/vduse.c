@@ -295,6 +295,7 @@ static int attach(struct vduse_dev *dev, const struct params *p)
 		.nas = dev->nas,
 		.may_wait = true,
 		.needs_queues_first = true,
+		.has_peer = true,
 	};
 	(void)snprintf(dev->vdev.name, sizeof(dev->vdev.name), "%.63s",
 		       dev->name);

@@ -287,6 +287,7 @@ static int attach(struct vufront_dev *dev)
 		.ngroups = 1,
 		.nas = 1,
 		.may_wait = true,
+		.has_peer = true,
 	};
 	(void)snprintf(dev->vdev.name, sizeof(dev->vdev.name), "%s", dev->name);
 	return enter_bus(dev);
