@@ -100,8 +100,10 @@ VDPAKIT_API int vdpakit_mem_add(struct vdpakit *kit, void *va,
  * vdpakit_mem_remove() - the end of one of the above
  * @va: as given to or by it; memory of vdpakit_mem_alloc() is unmapped
  *
- * Return: 0; -EINVAL no such memory; -EBUSY requests are under way in it;
- *         -EDEADLK
+ * Requests in it that a device has begun are waited for; those that it has not
+ * begun fail. No device uses it any more when this returns.
+ *
+ * Return: 0; -EINVAL no such memory; -EDEADLK
  */
 VDPAKIT_API int vdpakit_mem_remove(struct vdpakit *kit, void *va);
 

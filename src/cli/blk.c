@@ -165,16 +165,16 @@ int blk_check_device(const char *word)
 			     word, word);
 }
 
-static int open_and_copy(struct vdpakit *kit, struct blk_copy *job,
-			 const char *from, const char *to)
+static int open_and_copy(const struct cli *cli, struct vdpakit *kit,
+			 struct blk_copy *job, const char *from, const char *to)
 {
 	struct blk_end_want want = { .name = "source", .depth = job->depth };
-	int r = blk_end_open(kit, from, &want, &job->src), end;
+	int r = blk_end_open(cli, kit, from, &want, &job->src), end;
 
 	if (r == 0) {
 		want.name = "target";
 		want.is_target = true;
-		r = blk_end_open(kit, to, &want, &job->dst);
+		r = blk_end_open(cli, kit, to, &want, &job->dst);
 	}
 	if (r == 0) {
 		r = blk_copy_run(kit, job);
@@ -184,13 +184,14 @@ static int open_and_copy(struct vdpakit *kit, struct blk_copy *job,
 	return r < 0 ? r : end;
 }
 
-static int copy(struct blk_copy *job, const char *from, const char *to)
+static int copy(const struct cli *cli, struct blk_copy *job, const char *from,
+		const char *to)
 {
 	struct vdpakit *kit;
 	int r = io_err(vdpakit_new(NULL, &kit));
 
 	if (r == 0) {
-		r = open_and_copy(kit, job, from, to);
+		r = open_and_copy(cli, kit, job, from, to);
 		vdpakit_free(kit);
 	}
 	return r;
@@ -210,7 +211,7 @@ static int blk_read(const struct cli *cli, int argc, char **argv)
 	if (r == 0) {
 		r = blk_check_device(argv[0]);
 	}
-	return r < 0 ? r : copy(&args.job, argv[0], n > 1 ? argv[1] : "-");
+	return r < 0 ? r : copy(cli, &args.job, argv[0], n > 1 ? argv[1] : "-");
 }
 
 static int blk_write(const struct cli *cli, int argc, char **argv)
@@ -229,7 +230,7 @@ static int blk_write(const struct cli *cli, int argc, char **argv)
 	}
 	args.job.dst_offset = args.job.src_offset;
 	args.job.src_offset = 0;
-	return r < 0 ? r : copy(&args.job, n > 1 ? argv[1] : "-", argv[0]);
+	return r < 0 ? r : copy(cli, &args.job, n > 1 ? argv[1] : "-", argv[0]);
 }
 
 static int blk_copy(const struct cli *cli, int argc, char **argv)
@@ -241,7 +242,7 @@ static int blk_copy(const struct cli *cli, int argc, char **argv)
 		return n;
 	}
 	r = blk_check_words(n, 2, 2, "SOURCE and TARGET");
-	return r < 0 ? r : copy(&args.job, argv[0], argv[1]);
+	return r < 0 ? r : copy(cli, &args.job, argv[0], argv[1]);
 }
 
 /* ---- the table ---- */

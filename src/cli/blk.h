@@ -44,10 +44,11 @@ struct blk_end_want {
 };
 
 /* A device. Return: 0; -errno */
-int blk_end_open_device(struct vdpakit *kit, const char *word,
-			const struct blk_end_want *want, struct blk_end *ret);
+int blk_end_open_device(const struct cli *cli, struct vdpakit *kit,
+			const char *word, const struct blk_end_want *want,
+			struct blk_end *ret);
 /* A device, a file, or "-". Return: 0; -errno */
-int blk_end_open(struct vdpakit *kit, const char *word,
+int blk_end_open(const struct cli *cli, struct vdpakit *kit, const char *word,
 		 const struct blk_end_want *want, struct blk_end *ret);
 /* Return: 0; what the file system says of what was written */
 int blk_end_close(struct blk_end *end);

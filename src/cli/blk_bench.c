@@ -508,7 +508,7 @@ static int run_on_disk(struct vdpakit *kit, struct bench *b)
 	return r;
 }
 
-static int run(struct bench *b, const char *word)
+static int run(const struct cli *cli, struct bench *b, const char *word)
 {
 	const struct blk_end_want want = { .name = "disk",
 					   .depth = b->depth,
@@ -519,7 +519,7 @@ static int run(struct bench *b, const char *word)
 	if (r < 0) {
 		return r;
 	}
-	r = blk_end_open_device(kit, word, &want, &b->end);
+	r = blk_end_open_device(cli, kit, word, &want, &b->end);
 	if (r == 0) {
 		r = run_on_disk(kit, b);
 		(void)blk_end_close(&b->end); /* it is no file */
@@ -546,5 +546,5 @@ int blk_bench(const struct cli *cli, int argc, char **argv)
 	if (r == 0) {
 		r = blk_check_device(argv[0]);
 	}
-	return r < 0 ? r : run(&b, argv[0]);
+	return r < 0 ? r : run(cli, &b, argv[0]);
 }

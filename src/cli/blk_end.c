@@ -14,8 +14,9 @@
 #include "base/err.h"
 #include "cli/blk.h"
 
-int blk_end_open_device(struct vdpakit *kit, const char *word,
-			const struct blk_end_want *want, struct blk_end *ret)
+int blk_end_open_device(const struct cli *cli, struct vdpakit *kit,
+			const char *word, const struct blk_end_want *want,
+			struct blk_end *ret)
 {
 	struct vdpakit_blk_options options = {
 		.size = sizeof(options),
@@ -23,7 +24,7 @@ int blk_end_open_device(struct vdpakit *kit, const char *word,
 		.n_queues = (uint16_t)want->n_queues,
 	};
 	struct blk_end end = { .word = word, .fd = -1 };
-	int r = io_dev_add(kit, word, "blk", want->name);
+	int r = io_dev_add(cli, kit, word, "blk", want->name);
 
 	while (options.queue_size < want->depth) {
 		options.queue_size =
@@ -96,11 +97,12 @@ static int open_file(const char *word, const struct blk_end_want *want,
 	return 0;
 }
 
-int blk_end_open(struct vdpakit *kit, const char *word,
+int blk_end_open(const struct cli *cli, struct vdpakit *kit, const char *word,
 		 const struct blk_end_want *want, struct blk_end *ret)
 {
-	return io_is_device(word) ? blk_end_open_device(kit, word, want, ret)
-				  : open_file(word, want, ret);
+	return io_is_device(word)
+		       ? blk_end_open_device(cli, kit, word, want, ret)
+		       : open_file(word, want, ret);
 }
 
 int blk_end_close(struct blk_end *end)

@@ -78,12 +78,12 @@ static int print_info(const struct info_args *args,
 	return 0;
 }
 
-static int show_info(struct vdpakit *kit, const struct info_args *args,
-		     const char *word)
+static int show_info(const struct cli *cli, struct vdpakit *kit,
+		     const struct info_args *args, const char *word)
 {
 	const struct blk_end_want want = { .name = "disk" };
 	struct blk_end end;
-	int r = blk_end_open_device(kit, word, &want, &end);
+	int r = blk_end_open_device(cli, kit, word, &want, &end);
 
 	if (r == 0) {
 		r = print_info(args, &end.info);
@@ -109,7 +109,7 @@ int blk_show_info(const struct cli *cli, int argc, char **argv)
 		r = io_err(vdpakit_new(NULL, &kit));
 	}
 	if (r == 0) {
-		r = show_info(kit, &args, argv[0]);
+		r = show_info(cli, kit, &args, argv[0]);
 		vdpakit_free(kit);
 	}
 	return r;

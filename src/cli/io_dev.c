@@ -5,6 +5,7 @@
  *   "blk backend file path=x"   words of a device, but for its name
  *   /dev/vhost-vdpa-0           a character device: of vhost-vdpa
  *   /run/x.sock                 a socket: of a vhost-user back end
+ *   disk0                       a device of a running vdpakitd
  *
  * Copyright (c) 2026, the vdpakit authors
  */
@@ -81,27 +82,53 @@ static int words_of_path(const char *name, const char *path, const char *kind,
 	return n < 0 ? err(-ENOMEM, "out of memory") : 0;
 }
 
-int io_dev_add(struct vdpakit *kit, const char *word, const char *kind,
-	       const char *name)
+static int add_path(struct vdpakit *kit, const char *path, const char *kind,
+		    const char *name)
 {
 	_cleanup_free_ char *words = NULL;
-	int r = 0;
+	int r = words_of_path(name, path, kind, &words);
 
-	if (is_path(word)) {
-		r = words_of_path(name, word, kind, &words);
-	} else if (asprintf(&words, "%s %s", name, word) < 0) {
-		words = NULL;
-		r = err(-ENOMEM, "out of memory");
+	return r < 0 ? r : io_err(vdpakit_dev_add(kit, words));
+}
+
+static int add_words(struct vdpakit *kit, const char *words, const char *name)
+{
+	_cleanup_free_ char *all = NULL;
+
+	if (asprintf(&all, "%s %s", name, words) < 0) {
+		all = NULL;
+		return err(-ENOMEM, "out of memory");
 	}
-	if (r < 0) {
-		return r;
+	return io_err(vdpakit_dev_add(kit, all));
+}
+
+/* Neither with words nor a path: of a daemon. */
+static int add_named(const struct cli *cli, struct vdpakit *kit,
+		     const char *word, const char *kind, const char *name)
+{
+	_cleanup_free_ char *path = NULL;
+	int r = io_name_find(cli, word, &path);
+
+	if (r == 0) {
+		return add_path(kit, path, kind, name);
 	}
-	r = io_err(vdpakit_dev_add(kit, words));
-	if (r == -ENODEV && !strpbrk(word, " \t=")) {
-		return err(r,
-			   "there is no management device %s to make a device; "
-			   "a new file is ./%s",
+	return err_context(r,
+			   "there is no management device %s, a new file would "
+			   "be ./%s, and among a daemon's devices",
 			   word, word);
+}
+
+int io_dev_add(const struct cli *cli, struct vdpakit *kit, const char *word,
+	       const char *kind, const char *name)
+{
+	struct stat st;
+	int r;
+
+	if (is_path(word) || (stat(word, &st) == 0 && mgmtdev_of(word, &st))) {
+		return add_path(kit, word, kind, name);
 	}
-	return r;
+	r = add_words(kit, word, name);
+	return r == -ENODEV && !strpbrk(word, " \t=")
+		       ? add_named(cli, kit, word, kind, name)
+		       : r;
 }

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/args.h"
+#include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/cli.h"
 #include "cli/client.h"
@@ -276,12 +277,24 @@ static int run_words(struct cli *cli, int argc, char **argv)
 	return dispatch(cli, object, argc - 1, argv + 1);
 }
 
+/* Options are taken out of the words, and somebody else may be to have them. */
+static char **copy_words(int argc, char **argv)
+{
+	char **copy = calloc((size_t)argc + 1, sizeof(*copy));
+
+	if (copy) {
+		memcpy(copy, argv, (size_t)argc * sizeof(*copy));
+	}
+	return copy;
+}
+
 int cli_main(const struct cli_command *objects, int argc, char **argv)
 {
+	_cleanup_free_ char **words = copy_words(argc, argv);
 	const char *path = getenv("VDPAKIT_RPC");
 	struct cli cli = {
 		.objects = objects,
-		.argv = argv,
+		.argv = words ? words : argv,
 		.socket_path = path && path[0] ? path : CLIENT_SOCKET_DEFAULT,
 	};
 	int r = args_parse(TABLE(options), argc - 1, argv + 1, &cli);

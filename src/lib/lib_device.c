@@ -206,16 +206,38 @@ static const struct vdpa_mgmtdev program_mgmtdev = {
 	.classes = UINT64_MAX,
 };
 
+static const struct vdpa_mgmtdev_ops ops_mgmtdev_ops = {
+	.dev_add = device_add,
+	.dev_del = lib_ops_del,
+};
+
+static const struct vdpa_mgmtdev ops_mgmtdev = {
+	.name = "program_ops",
+	.ops = &ops_mgmtdev_ops,
+	.classes = UINT64_MAX,
+};
+
 int lib_devices_init(struct vdpakit *kit)
 {
+	struct vdpa_bus *bus = instance_bus(kit->instance);
+	int r;
+
 	kit->mgmtdev = program_mgmtdev;
-	return vdpa_mgmtdev_register(instance_bus(kit->instance),
-				     &kit->mgmtdev);
+	kit->ops_mgmtdev = ops_mgmtdev;
+	r = vdpa_mgmtdev_register(bus, &kit->mgmtdev);
+	return r < 0 ? r : vdpa_mgmtdev_register(bus, &kit->ops_mgmtdev);
 }
 
 static void unregister(struct lib_call *call)
 {
-	vdpa_mgmtdev_unregister(&call->kit->mgmtdev);
+	struct vdpakit *kit = call->kit;
+
+	if (kit->ops_mgmtdev.bus) {
+		vdpa_mgmtdev_unregister(&kit->ops_mgmtdev);
+	}
+	if (kit->mgmtdev.bus) {
+		vdpa_mgmtdev_unregister(&kit->mgmtdev);
+	}
 	lib_call_end(call, 0);
 }
 

@@ -47,7 +47,11 @@ struct vdpakit {
 	struct list mmios; /* struct vdpakit_mmio */
 	struct dma_pool *pool; /* control thread */
 	struct vdpa_mgmtdev mgmtdev; /* of devices that the program writes */
+	struct vdpa_mgmtdev ops_mgmtdev; /* ... from scratch */
 };
+
+/* lib_ops.c: of that management device. */
+void lib_ops_del(struct vdpa_mgmtdev *mgmtdev, struct vdpa_device *vdev);
 
 /* lib_mmio.c */
 void lib_mmio_close_all(struct vdpakit *kit);

@@ -277,6 +277,34 @@ static void test_another_thread_completes(void **state)
 	rig_free(r);
 }
 
+static void *remove_memory(void *arg)
+{
+	struct rig *r = arg;
+
+	return (void *)(intptr_t)vdpakit_mem_remove(r->kit, r->buf);
+}
+
+/* Whichever comes first: the end of the request, or of its memory. */
+static void test_memory_goes_when_its_requests_are_done(void **state)
+{
+	struct rig *r = rig_new(LATER);
+	struct vdpakit_blk_done done;
+	pthread_t thread;
+	void *result;
+
+	open_toy(r, NULL);
+	add_read(r);
+	assert_int_equal(sem_wait(&r->toy.has_held), 0);
+	assert_int_equal(pthread_create(&thread, NULL, remove_memory, r), 0);
+	finish(&r->toy, r->toy.held);
+	assert_int_equal(pthread_join(thread, &result), 0);
+	assert_int_equal((intptr_t)result, 0);
+	assert_int_equal(vdpakit_blk_wait(r->q, &done, 1, 1, 10000), 1);
+	assert_int_equal(done.result, 0);
+	assert_int_equal(vdpakit_mem_remove(r->kit, r->buf), -EINVAL);
+	rig_free(r);
+}
+
 static void test_cancel_ends_what_is_held(void **state)
 {
 	struct rig *r = rig_new(HOLD);
@@ -455,6 +483,7 @@ static const struct CMUnitTest tests[] = {
 	cmocka_unit_test(test_a_device_of_ones_own_is_used),
 	cmocka_unit_test(test_a_device_is_deleted_by_name),
 	cmocka_unit_test(test_another_thread_completes),
+	cmocka_unit_test(test_memory_goes_when_its_requests_are_done),
 	cmocka_unit_test(test_cancel_ends_what_is_held),
 	cmocka_unit_test(test_completing_twice_is_counted),
 	cmocka_unit_test(test_writing_too_much_is_counted),

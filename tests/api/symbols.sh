@@ -15,7 +15,7 @@ other=$(grep -Ev '^(vdpakit_|_*(asan|ubsan|tsan|sanitizer|gcov|lsan|odr))' <<<"$
 [ -z "$other" ] || { echo "FAIL: the library shows $other"; exit 1; }
 
 declared=$(grep -ohE '\bvdpakit_[a-z0-9_]+\(' \
-	<(cat "$top"/include/vdpakit/{kit,blk,net,netctl,mmio,soft}.h |
+	<(cat "$top"/include/vdpakit/{kit,blk,net,netctl,mmio,ops,soft}.h |
 		tr '\n\t' '  ' | grep -oE 'VDPAKIT_API [^;]*;') |
 	tr -d '(' | sort -u)
 for name in $declared; do

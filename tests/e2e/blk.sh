@@ -78,7 +78,7 @@ refused 'read-only' "$vdpakit" blk write "$disk read_only=on" a
 refused 'no multiple' "$vdpakit" blk read -o 7 "$disk"
 refused 'bytes only' "$vdpakit" blk read -l 9M "$disk"
 refused 'bytes only' "$vdpakit" blk read -o 9M "$disk"
-refused 'a new file is ./nonesuch' "$vdpakit" blk copy "$disk" nonesuch
+refused 'a new file would be ./nonesuch' "$vdpakit" blk copy "$disk" nonesuch
 refused 'for a disk in it' "$vdpakit" blk read "$work/disk"
 refused 'No such file' "$vdpakit" blk copy "$work/none" "$disk"
 refused 'DEVICE' "$vdpakit" blk info
@@ -88,3 +88,28 @@ refused '--chunk' "$vdpakit" blk read -c 1G "$disk"
 refused 'no option --fast' "$vdpakit" blk read --fast "$disk"
 refused 'no command' "$vdpakit" blk dance "$disk"
 refused 'No space' "$vdpakit" blk read "$disk" /dev/full
+
+# Of a daemon: by node, by socket, by name with the preload library or without.
+truncate -s 8M b
+cat >job <<'JOB'
+set -euo pipefail
+for device in b0 b1 /dev/vhost-vdpa-0 b1.sock; do
+	vdpakit blk write "$device" a
+	vdpakit blk copy --dense "$device" ./copy
+	cmp a copy
+	rm copy
+done
+unset LD_PRELOAD VDPAKIT_SOCKET
+vdpakit blk info b0 >/dev/null
+vdpakit blk read b0 | cmp - a
+vdpakit blk copy -t 2 b1 b0
+! vdpakit blk read b2 2>error || exit 1
+grep -q 'b2.*device not found' error
+vdpakit dev unbind b0
+! vdpakit blk read b0 2>error || exit 1
+grep -q 'vdpakit dev bind b0' error
+JOB
+"$vdpakit" run --dev "b0 blk backend file path $work/disk" \
+	--dev "b1 blk backend file path $work/b num_queues 2 bind vhost_user path $work/b1.sock" \
+	-- bash "$work/job" || die 'of a daemon'
+refused 'no management device nonesuch' "$vdpakit" -s "$work/none" blk read nonesuch
