@@ -14,10 +14,15 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/io.h"
+
+/* For who has ended and was not yet heard of: two seconds. */
+#define TRY_AGAIN_NS 20000000L
+#define TRIES_MAX    100U
 
 int io_err(int code)
 {
@@ -82,13 +87,29 @@ static int words_of_path(const char *name, const char *path, const char *kind,
 	return n < 0 ? err(-ENOMEM, "out of memory") : 0;
 }
 
+/* Has somebody else got it? He may have ended just now, and the other side is
+ * about to hear of it. */
+static bool is_taken(int code)
+{
+	return code == -ECONNRESET || code == -EPIPE || code == -EBUSY;
+}
+
 static int add_path(struct vdpakit *kit, const char *path, const char *kind,
 		    const char *name)
 {
+	static const struct timespec pause = { .tv_nsec = TRY_AGAIN_NS };
 	_cleanup_free_ char *words = NULL;
 	int r = words_of_path(name, path, kind, &words);
 
-	return r < 0 ? r : io_err(vdpakit_dev_add(kit, words));
+	for (unsigned int i = 0; r == 0 && i < TRIES_MAX; i++) {
+		r = io_err(vdpakit_dev_add(kit, words));
+		if (!is_taken(r) || i + 1 == TRIES_MAX) {
+			break;
+		}
+		(void)nanosleep(&pause, NULL); /* a shorter one is as good */
+		r = 0;
+	}
+	return r;
 }
 
 static int add_words(struct vdpakit *kit, const char *words, const char *name)
