@@ -440,8 +440,11 @@ void vfio_user_leave(struct vfio_user *vu)
 	settle(vu);
 }
 
+/* Without a session the device is as it should be: it ended, or never began. */
 void vfio_user_cut_off(struct vfio_user *vu)
 {
+	bool has_session = vfio_user_has_session(vu);
+
 	stop_accepting(vu);
 	vu->is_leaving = false; /* not before all of it is gone */
 	if (vu->fd >= 0) {
@@ -450,7 +453,9 @@ void vfio_user_cut_off(struct vfio_user *vu)
 	if (vu->is_ending) {
 		window_cancel(virtio_pci_window(vu->pci), &vu->end_op);
 	}
-	window_cut(virtio_pci_window(vu->pci));
+	if (has_session) {
+		window_cut(virtio_pci_window(vu->pci));
+	}
 	vu->is_ending = false;
 	vu->is_leaving = true;
 	settle(vu);

@@ -273,6 +273,20 @@ static void test_cut_off_while_a_session_ends(void **state)
 	vuser_world_cut(fx->vw);
 }
 
+/* A device whose process has ended could only fail. */
+static void test_device_without_a_client_is_left_alone(void **state)
+{
+	struct fixture *fx = *state;
+	unsigned int n_steps;
+
+	vuser_close(fx->c);
+	fx->c = NULL;
+	settle(fx);
+	n_steps = fx->fake.n_steps;
+	vuser_world_cut(fx->vw);
+	assert_int_equal(fx->fake.n_steps, n_steps);
+}
+
 #define T(f) cmocka_unit_test_setup_teardown(f, set_up, tear_down)
 
 static const struct CMUnitTest tests[] = {
@@ -285,6 +299,7 @@ static const struct CMUnitTest tests[] = {
 	T(test_unbind_is_refused_while_a_session_ends),
 	T(test_cut_off_while_it_waits),
 	T(test_cut_off_while_a_session_ends),
+	T(test_device_without_a_client_is_left_alone),
 };
 
 TEST_MAIN("vfio_user_turn")
