@@ -102,7 +102,8 @@ static int read_segments(struct reading *r)
 	if (has(r, VIRTIO_BLK_F_SEG_MAX)) {
 		n = le32toh(r->config.seg_max);
 	}
-	if (has(r, VIRTIO_BLK_F_SIZE_MAX)) {
+	/* 0 is what qemu-storage-daemon says (vhost-user-blk, 7.2 and 10). */
+	if (has(r, VIRTIO_BLK_F_SIZE_MAX) && r->config.size_max != 0) {
 		bytes = le32toh(r->config.size_max);
 	}
 	if (n == 0 || bytes < BLK_SECTOR_BYTES) {

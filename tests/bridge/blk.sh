@@ -3,14 +3,15 @@
 #
 # qemu-storage-daemon's vhost-user disk for libblkio, by one door and by the
 # other: what was written through one is in the image, and is read through the
-# other. Its process is killed, and another one goes on: the device stays.
+# other. Its process is killed, also while a client uses it, and another one goes
+# on: the device stays. So for drivers of ours, in the daemon's stead.
 #
 # Copyright (c) 2026, the vdpakit authors
 #
 # usage: blk.sh qemu7|qemu10
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
-tools "$1_storage_daemon" blkio_copy
+tools "$1_storage_daemon" blkio_copy blkio_bench
 qsd=${tool_of[$1_storage_daemon]}
 size=32M
 open_bus
@@ -37,11 +38,35 @@ round()
 
 round vhost-vdpa vhost-user
 round vhost-user vhost-vdpa
+# Idle, and in use.
 kill_server vb0
 export_disk vb0 "$work/disk" "$qsd" num-queues=2
 round vhost-vdpa vhost-vdpa
+open_door vb0 vhost-vdpa
+"${under[@]}" "${tool_of[blkio_bench]}" --runtime=60 "${blkio[@]}" \
+	>"$work/bench" 2>&1 &
+bench=$!
+busy()
+{
+	[ "$(stat_of vb0 0 backend_regions)" -gt 0 ]
+}
+wait_for busy
+kill_server vb0
+is_lost()
+{
+	[ "$(stat_of vb0 0 backend_lost)" = 1 ]
+}
+wait_for is_lost
+kill "$bench"
+wait "$bench" || true
+export_disk vb0 "$work/disk" "$qsd" num-queues=2
+round vhost-vdpa vhost-user
 "$vdpakit" dev del vb0
 bridge vb0 bounce on bounce_size 8M
 round vhost-vdpa vhost-user
 "$vdpakit" dev del vb0
+"$vdpakit" blk read "vhost_user path $work/vb0.back type blk" "$work/by-us"
+cmp "$work/in" "$work/by-us" || die 'by our own driver: another content'
+# That was meant.
+sed -i "/the back end at .* is lost: /d" "$work/log"
 close_doors

@@ -411,7 +411,7 @@ static void test_h82_config_makes_no_sense(void **state)
 		LIE(blk_size, 1U << 21, "blocks of"),
 		LIE(blk_size, 1U << 31, "blocks of"),
 		LIE(seg_max, 0, "0 segments"),
-		LIE(size_max, 0, "0 bytes"),
+		LIE(size_max, 1, "1 bytes"),
 		LIE(size_max, 511, "511 bytes"),
 		LIE(num_queues, 0, "0 request queues"),
 		LIE(num_queues, 2, "2 request queues"),
@@ -469,6 +469,17 @@ static void test_h82_config_is_extreme(void **state)
 	assert_int_equal(info.max_request_bytes, BLK_REQUEST_BYTES_MAX);
 	assert_int_equal(info.optimal_io_bytes, 512);
 	assert_int_equal(vdpakit_blk_read(fx->d.q, fx->d.mem, 512, 0), -ERANGE);
+}
+
+/* qemu-storage-daemon's vhost-user disk does. */
+static void test_h82_size_max_that_says_nothing(void **state)
+{
+	struct fixture *fx = *state;
+
+	fx->config->size_max = 0;
+	open_disk(fx);
+	assert_int_equal(vdisk_info(&fx->d).max_request_bytes,
+			 BLK_REQUEST_BYTES_MAX);
 }
 
 static uint32_t ever_new_generation(struct vdpa_device *vdev)
@@ -904,6 +915,7 @@ static const struct CMUnitTest tests[] = {
 	WITH(test_h82_config_makes_no_sense),
 	WITH(test_h82_config_is_too_small),
 	WITH(test_h82_config_is_extreme),
+	WITH(test_h82_size_max_that_says_nothing),
 	WITH(test_h82_config_never_stops_changing),
 	WITH(test_h82_capacity_shrinks),
 	WITH(test_ring_sizes_make_no_sense),

@@ -176,6 +176,7 @@ static void assert_same_eventfd(int here, int there)
 {
 	uint64_t n;
 
+	(void)!read(here, &n, sizeof(n)); /* does not block */
 	assert_int_equal(eventfd_write(here, 1), 0);
 	assert_int_equal(read(there, &n, sizeof(n)), sizeof(n));
 	assert_int_equal(n, 1);
@@ -359,6 +360,51 @@ static void test_map_changes_while_it_runs(void **state)
 	assert_int_equal(GOT(rig, REM_MEM_REG), 1);
 	assert_int_equal(rig->back.n_regions, 2);
 	assert_int_equal(rig_stat(rig, "backend_regions"), 2);
+}
+
+/* What is underway could be in the part that stays. */
+static void test_region_that_is_split(void **state)
+{
+	struct vufront_rig *rig = *state;
+	const uint64_t half = VCLIENT_MEM_BYTES / 2;
+
+	assert_int_equal(rig_start(rig, 2), RUNNING);
+	assert_true(map(rig, VCLIENT_IOVA + 2 * half, 0, 4096) > 0);
+	vclient_must(rig->client, VHOST_VDPA_SUSPEND, NULL);
+	vclient_must(rig->client, VHOST_VDPA_RESUME, NULL);
+	rig->back.n_got[VHOST_USER_GET_VRING_BASE] = 0;
+	/* A whole one goes, and no queue stops. */
+	assert_true(unmap(rig, VCLIENT_IOVA + 2 * half, 4096) > 0);
+	assert_int_equal(GOT(rig, GET_VRING_BASE), 0);
+	/* In one batch, its second half is another place of the file now. */
+	assert_true(vclient_iotlb(rig->client, 0, VHOST_IOTLB_BATCH_BEGIN, 0, 0,
+				  NULL, 0) > 0);
+	assert_true(unmap(rig, VCLIENT_IOVA, VCLIENT_MEM_BYTES) > 0);
+	assert_true(map(rig, VCLIENT_IOVA, 0, half) > 0);
+	assert_true(map(rig, VCLIENT_IOVA + half, 0, half) > 0);
+	assert_true(vclient_iotlb(rig->client, 0, VHOST_IOTLB_BATCH_END, 0, 0,
+				  NULL, 0) > 0);
+	assert_int_equal(vclient_status(rig->client), RUNNING);
+	rig_run(rig, 2);
+	assert_int_equal(GOT(rig, GET_VRING_BASE), 2);
+	assert_int_equal(rig->back.n_regions, 2);
+	for (unsigned int i = 0; i < 2; i++) {
+		assert_same_eventfd(rig->client->q[i].kick_fd,
+				    rig->back.rings[i].kick_fd);
+	}
+}
+
+static void test_queue_that_the_guest_does_not_use(void **state)
+{
+	struct vufront_rig *rig = *state;
+	struct vhost_vring_state s = { .index = 1, .num = 1 };
+
+	vclient_negotiate(rig->client, 0);
+	vclient_set_up_queue(rig->client, 0, 16);
+	vclient_must(rig->client, VHOST_VDPA_SET_VRING_ENABLE, &s);
+	vclient_set_status(rig->client, RUNNING);
+	assert_int_equal(vclient_status(rig->client), RUNNING);
+	assert_int_equal(rig->back.rings[1].kick_fd, -1);
 }
 
 static void test_more_regions_than_it_takes(void **state)
@@ -580,6 +626,8 @@ static const struct CMUnitTest tests[] = {
 	CLIENT(test_queue_that_stops_and_goes_on),
 	CLIENT(test_neighbours_are_one_region),
 	CLIENT(test_map_changes_while_it_runs),
+	CLIENT(test_region_that_is_split),
+	CLIENT(test_queue_that_the_guest_does_not_use),
 	ADDED(test_more_regions_than_it_takes),
 	BACK(test_table_of_a_back_end_without_slots),
 	CLIENT(test_rings_in_memory_without_a_file),

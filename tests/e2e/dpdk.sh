@@ -9,8 +9,8 @@
 # usage: dpdk.sh DOOR testpmd22|testpmd24 split|packed [OPTION=VALUE...]
 #
 # DOOR is vhost-vdpa; vhost-user, where vdpakit listens and testpmd connects;
-# vhost-user-server, the other way round; or vduse: as vhost-vdpa, but the card
-# is another testpmd's. OPTIONs are those of net_virtio_user: in_order, mrg_rxbuf,
+# vhost-user-server, the other way round; or vduse, or bridge: as vhost-vdpa, but
+# the card is another testpmd's, by VDUSE or by vhost-user. OPTIONs are those of net_virtio_user: in_order, mrg_rxbuf,
 # vectorized.
 . "$(dirname "$(realpath "$0")")/lib.sh"
 
@@ -22,7 +22,7 @@ spec="net0 vdpasim_net mac $mac"
 device=net_virtio_user0,mac=$mac,queue_size=256
 run=("$vdpakit" run --log "${E2E_LOG:-warn}")
 case $door in
-vhost-vdpa | vduse)
+vhost-vdpa | vduse | bridge)
 	device+=,path=/dev/vhost-vdpa-0
 	;;
 vhost-user)
@@ -35,9 +35,14 @@ vhost-user-server)
 	spec+=" reconnect_ms 50"
 	;;
 esac
-if [ "$door" = vduse ]; then
-	tool testpmd24
-	run+=(-- "$top/tests/vduse/with-card.sh" "$tool" "card$$" 1
+card=
+case $door in
+vduse) card=card$$ ;;
+bridge) card=$work/card.sock ;;
+esac
+if [ "$card" ]; then
+	[ "$door" = bridge ] || tool testpmd24
+	run+=(-- "$top/tests/vduse/with-card.sh" "$tool" "$card" 1
 		"$work/card")
 else
 	run+=(--dev "$spec" --)
@@ -140,7 +145,7 @@ exec {pmd[1]}>&- || true
 cat <&"${pmd[0]}" >>"$work/log"
 wait "$pmd_pid" || failed "testpmd ended with status $?"
 grep -E 'path on port' "$work/log" | sort -u
-if [ "$door" = vduse ]; then
+if [ "$card" ]; then
 	# Both sides have counted, the card until its end.
 	n_card=$(sed -n 's/^ *RX-packets: \([0-9]*\).*/\1/p' "$work/card" |
 		tail -n 1)

@@ -141,6 +141,7 @@ struct vufront_vq {
 	int call_fd; /* ours, for a callback without one */
 	bool is_ready;
 	bool is_running; /* in the back end */
+	bool is_paused; /* was running, and will be at once */
 	bool is_gated; /* kicks go through the worker */
 	bool has_worker; /* it does something for us */
 
@@ -410,6 +411,8 @@ int vufront_vq_init(struct vufront_vq *vq, struct vufront_dev *dev,
 void vufront_vq_fini(struct vufront_vq *vq);
 /* Return: 0; -errno */
 int vufront_vq_start(struct vufront_vq *vq);
+/* The same after a stop: kicks may have been lost. */
+int vufront_vq_restart(struct vufront_vq *vq);
 /* In a turn: its state is that of the back end. Return: 0; -errno */
 int vufront_vq_stop(struct vufront_vq *vq);
 /* As after a reset. */

@@ -12,8 +12,11 @@
  * A back end that knows single regions (CONFIGURE_MEM_SLOTS) is told of changes
  * only: what it has and what is still right stays as it is, as requests may be
  * in it at this moment; what is not is taken, what is new is given, and only if
- * there are too many pieces then, all is taken and given anew. Any other gets
- * the table.
+ * there are too many pieces then, all is taken and given anew. But where a
+ * region is right in part (a PC's BIOS splits the machine's memory so), or the
+ * back end knows tables only, requests would lose what they are in: queues stop
+ * meanwhile. One table is better then than regions one by one, at the first of
+ * which libvhost-user would miss the one that its rings are in.
  *
  * What a client leaves behind when it goes is taken back by ending the
  * connection, as when a VMM ends: libvhost-user (QEMU 10 and before) looks for a
@@ -36,6 +39,8 @@
 #define SHARE_IT                                                              \
 	"give it memory with a file (QEMU: memory-backend-memfd, share=on), " \
 	"or add the device with bounce=on"
+
+#define TOO_MANY_PIECES 1
 
 /* ---- tables ---- */
 
@@ -218,15 +223,6 @@ static int give(struct vufront_dev *dev, const struct vufront_slot *slot)
 	return r < 0 ? r : insert(&dev->table, slot);
 }
 
-static int too_many(const struct vufront_dev *dev, uint32_t n)
-{
-	return err(-ENOSPC,
-		   "%s: the client's memory is %u regions, and the back end "
-		   "takes %u: let it map fewer, or add the device with "
-		   "bounce=on",
-		   dev->name, n, dev->facts.n_slots);
-}
-
 /* What of @whole the back end does not have; each piece is appended. */
 static int find_gaps(const struct vufront_table *have,
 		     const struct vufront_slot *whole,
@@ -265,48 +261,6 @@ static int give_all(struct vufront_dev *dev, const struct vufront_table *t)
 	return r;
 }
 
-static int change_slots(struct vufront_dev *dev,
-			const struct vufront_table *want)
-{
-	struct vufront_table gaps = { 0 };
-	int r = 0;
-
-	if (want->n > dev->facts.n_slots) {
-		return too_many(dev, want->n);
-	}
-	for (uint32_t i = dev->table.n; i-- > 0 && r == 0;) {
-		if (!is_in(&dev->table.slots[i], want)) {
-			r = take(dev, i);
-		}
-	}
-	for (uint32_t i = 0; i < want->n && r == 0; i++) {
-		r = find_gaps(&dev->table, &want->slots[i], &gaps);
-	}
-	if (r == 0 && dev->table.n + gaps.n <= dev->facts.n_slots) {
-		r = give_all(dev, &gaps);
-	} else if (r == 0) {
-		while (dev->table.n > 0 && r == 0) {
-			r = take(dev, dev->table.n - 1);
-		}
-		r = r < 0 ? r : give_all(dev, want);
-	}
-	clear(&gaps);
-	return r;
-}
-
-static bool is_equal(const struct vufront_table *a,
-		     const struct vufront_table *b)
-{
-	for (uint32_t i = 0; i < a->n && a->n == b->n; i++) {
-		if (!is_part(&a->slots[i], &b->slots[i]) ||
-		    a->slots[i].last != b->slots[i].last ||
-		    a->slots[i].start != b->slots[i].start) {
-			return false;
-		}
-	}
-	return a->n == b->n;
-}
-
 static int set_table(struct vufront_dev *dev, const struct vufront_table *want)
 {
 	struct vhost_user_mem_table table = { .n_regions = want->n };
@@ -331,16 +285,121 @@ static int set_table(struct vufront_dev *dev, const struct vufront_table *want)
 	return r;
 }
 
-static int change_table(struct vufront_dev *dev,
+/* Is any of what it has right in part? */
+static bool has_split(const struct vufront_table *have,
+		      const struct vufront_table *want)
+{
+	for (uint32_t i = 0; i < have->n; i++) {
+		const struct vufront_slot *s = &have->slots[i];
+
+		for (uint32_t k = 0; k < want->n && !is_in(s, want); k++) {
+			if (s->start <= want->slots[k].last &&
+			    want->slots[k].start <= s->last) {
+				return true;
+			}
+		}
+	}
+	return false;
+}
+
+/* Takes what is wrong, and gives what is missing. Return: 0; TOO_MANY_PIECES
+ * they would be; -errno */
+static int change_slots(struct vufront_dev *dev,
 			const struct vufront_table *want)
 {
-	if (want->n > VHOST_USER_REGIONS_MAX) {
-		return too_many(dev, want->n);
+	struct vufront_table gaps = { 0 };
+	int r = 0;
+
+	for (uint32_t i = dev->table.n; i-- > 0 && r == 0;) {
+		if (!is_in(&dev->table.slots[i], want)) {
+			r = take(dev, i);
+		}
 	}
+	for (uint32_t i = 0; i < want->n && r == 0; i++) {
+		r = find_gaps(&dev->table, &want->slots[i], &gaps);
+	}
+	if (r == 0) {
+		r = dev->table.n + gaps.n <= dev->facts.n_slots
+			    ? give_all(dev, &gaps)
+			    : TOO_MANY_PIECES;
+	}
+	clear(&gaps);
+	return r;
+}
+
+/* ---- all at once, nothing being underway ---- */
+
+static int pause_queues(struct vufront_dev *dev)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < dev->vdev.nvqs && r == 0; i++) {
+		dev->vqs[i].is_paused = dev->vqs[i].is_running;
+		r = vufront_vq_stop(&dev->vqs[i]);
+	}
+	return r;
+}
+
+static int go_on(struct vufront_dev *dev)
+{
+	int r = 0;
+
+	for (uint32_t i = 0; i < dev->vdev.nvqs && r == 0; i++) {
+		if (dev->vqs[i].is_paused) {
+			r = vufront_vq_restart(&dev->vqs[i]);
+		}
+	}
+	return r;
+}
+
+static int replace_all(struct vufront_dev *dev,
+		       const struct vufront_table *want)
+{
+	int r = dev->is_started ? pause_queues(dev) : 0;
+
+	if (r == 0) {
+		r = want->n <= VHOST_USER_REGIONS_MAX ? set_table(dev, want)
+						      : change_slots(dev, want);
+	}
+	return r == 0 && dev->is_started ? go_on(dev) : r;
+}
+
+static bool is_equal(const struct vufront_table *a,
+		     const struct vufront_table *b)
+{
+	for (uint32_t i = 0; i < a->n && a->n == b->n; i++) {
+		if (!is_part(&a->slots[i], &b->slots[i]) ||
+		    a->slots[i].last != b->slots[i].last ||
+		    a->slots[i].start != b->slots[i].start) {
+			return false;
+		}
+	}
+	return a->n == b->n;
+}
+
+static int change(struct vufront_dev *dev, const struct vufront_table *want)
+{
+	bool has_slots =
+		vufront_has(dev, VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS);
+
 	if (is_equal(want, &dev->table)) {
 		return 0;
 	}
-	return set_table(dev, want);
+	if (want->n > dev->facts.n_slots) {
+		return err(-ENOSPC,
+			   "%s: the client's memory is %u regions, and the "
+			   "back end takes %u: let it map fewer, or add the "
+			   "device with bounce=on",
+			   dev->name, want->n, dev->facts.n_slots);
+	}
+	if (has_slots && !has_split(&dev->table, want)) {
+		int r = change_slots(dev, want);
+
+		if (r != TOO_MANY_PIECES) {
+			return r;
+		}
+	}
+	return replace_all(dev, want);
 }
 
 static int update(struct vufront_dev *dev)
@@ -349,9 +408,7 @@ static int update(struct vufront_dev *dev)
 	int r = dev->map ? collect(dev, dev->map, &want) : 0;
 
 	if (r == 0) {
-		r = vufront_has(dev, VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS)
-			    ? change_slots(dev, &want)
-			    : change_table(dev, &want);
+		r = change(dev, &want);
 	}
 	clear(&want);
 	dev->stats.n_regions = dev->table.n;

@@ -163,13 +163,14 @@ static int post_features(struct vufront_dev *dev)
 	return vufront_post_u64(dev, VHOST_USER_SET_FEATURES, features);
 }
 
-static int start_queues(struct vufront_dev *dev)
+static int start_queues(struct vufront_dev *dev,
+			int (*start_one)(struct vufront_vq *vq))
 {
 	int r = 0;
 
 	for (uint32_t i = 0; r == 0 && i < dev->vdev.nvqs; i++) {
 		if (dev->vqs[i].is_ready) {
-			r = vufront_vq_start(&dev->vqs[i]);
+			r = start_one(&dev->vqs[i]);
 		}
 	}
 	return r;
@@ -197,7 +198,7 @@ static int tell_all(struct vufront_dev *dev, uint8_t status)
 		r = vufront_mem_start(dev);
 	}
 	if (r == 0) {
-		r = start_queues(dev);
+		r = start_queues(dev, vufront_vq_start);
 	}
 	if (r == 0) {
 		r = post_status(dev, status);
@@ -340,7 +341,7 @@ static int resume(struct vdpa_device *vdev)
 	}
 	dev->is_suspended = false;
 	dev->link.was_refused = false;
-	r = dev->is_started ? start_queues(dev) : -EIO;
+	r = dev->is_started ? start_queues(dev, vufront_vq_restart) : -EIO;
 	if (r == 0) {
 		r = await_all(dev);
 	}

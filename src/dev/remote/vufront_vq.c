@@ -280,7 +280,7 @@ static int check_areas(const struct vufront_vq *vq)
 		driver = sizeof(struct vring_packed_desc_event);
 		device = driver;
 	}
-	if (n > 0 && vufront_mem_has(dev, vq->desc_area, 16 * n) &&
+	if (vufront_mem_has(dev, vq->desc_area, 16 * n) &&
 	    vufront_mem_has(dev, vq->driver_area, driver) &&
 	    vufront_mem_has(dev, vq->device_area, device)) {
 		return 0;
@@ -303,8 +303,13 @@ int vufront_vq_start(struct vufront_vq *vq)
 	};
 	const struct vufront_request set_addr = { VHOST_USER_SET_VRING_ADDR,
 						  &addr, sizeof(addr) };
-	int r = check_areas(vq);
+	int r;
 
+	/* QEMU enables every queue, also those that its guest does not use. */
+	if (vq->num == 0) {
+		return 0;
+	}
+	r = check_areas(vq);
 	if (r == 0) {
 		r = post_state(vq, VHOST_USER_SET_VRING_NUM, vq->num);
 	}
@@ -329,6 +334,16 @@ int vufront_vq_start(struct vufront_vq *vq)
 	return r;
 }
 
+int vufront_vq_restart(struct vufront_vq *vq)
+{
+	int r = vufront_vq_start(vq);
+
+	if (r == 0) {
+		loop_signal(vq->dev->control, kick_fd_of(vq));
+	}
+	return r;
+}
+
 /* ---- ops ---- */
 
 void vufront_set_vq_ready(struct vdpa_device *vdev, uint16_t idx, bool ready)
@@ -344,7 +359,7 @@ void vufront_set_vq_ready(struct vdpa_device *vdev, uint16_t idx, bool ready)
 	if (!dev->is_started || dev->is_suspended) {
 		return;
 	}
-	r = ready ? vufront_vq_start(vq) : vufront_vq_stop(vq);
+	r = ready ? vufront_vq_restart(vq) : vufront_vq_stop(vq);
 	if (r < 0) {
 		vufront_lose(dev, err_text(r));
 	}
@@ -360,7 +375,7 @@ int vufront_get_vq_state(struct vdpa_device *vdev, uint16_t idx,
 
 	if (r == 0) {
 		*ret_state = vq->state;
-		r = was_running ? vufront_vq_start(vq) : 0;
+		r = was_running ? vufront_vq_restart(vq) : 0;
 	}
 	if (r < 0) {
 		vufront_lose(vq->dev, err_text(r));
