@@ -54,5 +54,8 @@ vdpakit dev add name "$dev" "${add[@]}" wait 60 || { end; exit 1; }
 status=0
 "$@" 8>&- || status=$?
 vdpakit dev del "$dev"
-end || { echo "testpmd ended with status $?" >&2; exit 1; }
+# DPDK 24.11 was seen to crash when it is told to end while it takes leave of a
+# vhost-user front end. By then it has said all that it has counted.
+end || [ "$name" != "$dev" ] ||
+	{ echo "testpmd ended with status $?" >&2; exit 1; }
 exit $status

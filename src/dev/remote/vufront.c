@@ -16,7 +16,9 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include <linux/virtio_config.h>
 #include <linux/virtio_ids.h>
+#include <linux/virtio_ring.h>
 
 #include "base/cleanup.h"
 #include "base/parse.h"
@@ -423,7 +425,8 @@ int vufront_register(struct vdpa_bus *bus, struct vdpa_mgmtdev **ret)
 		.classes = vufront_classes(),
 		.attr_mask = BIT_ULL(VDPA_ATTR_MAC) |
 			     BIT_ULL(VDPA_ATTR_FEATURES),
-		.supported_features = UINT64_MAX,
+		.supported_features = VUFRONT_FEATURES |
+				      BIT_ULL(VIRTIO_F_ACCESS_PLATFORM),
 		.keys = keys,
 		.n_keys = ARRAY_SIZE(keys),
 		.set_keys = keys,

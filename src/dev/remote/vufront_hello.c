@@ -34,14 +34,6 @@
 	 BIT_ULL(VHOST_USER_PROTOCOL_F_CONFIGURE_MEM_SLOTS) | \
 	 BIT_ULL(VHOST_USER_PROTOCOL_F_STATUS))
 
-/* Not the device's but the transport's, and of those what we can pass on. Some
- * need messages that vhost-user does not have. */
-#define DEVICE_FEATURES                                                   \
-	((BIT_ULL(24) - 1) | BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |       \
-	 BIT_ULL(VIRTIO_RING_F_EVENT_IDX) | BIT_ULL(VIRTIO_F_VERSION_1) | \
-	 BIT_ULL(VIRTIO_F_RING_PACKED) | BIT_ULL(VIRTIO_F_IN_ORDER) |     \
-	 BIT_ULL(VIRTIO_F_ORDER_PLATFORM) | ~(BIT_ULL(50) - 1))
-
 /* ---- what the back end has; on the task ---- */
 
 static int agree_on_protocol(struct vufront_dev *dev)
@@ -222,7 +214,7 @@ bool vufront_use_config(struct vufront_dev *dev)
 static uint64_t choose_features(const struct vufront_dev *dev, uint64_t own)
 {
 	const struct vufront_options *o = &dev->options;
-	uint64_t features = dev->facts.features & DEVICE_FEATURES &
+	uint64_t features = dev->facts.features & VUFRONT_FEATURES &
 			    ~o->type->hidden;
 
 	return (features | own | BIT_ULL(VIRTIO_F_ACCESS_PLATFORM)) &

@@ -72,6 +72,14 @@ struct vufront_answer;
 struct vufront_dev;
 struct vufront_facts;
 
+/* What of a back end's features can be offered: the device's, and of the
+ * transport's those that need no message that vhost-user does not have. */
+#define VUFRONT_FEATURES                                                  \
+	((BIT_ULL(24) - 1) | BIT_ULL(VIRTIO_RING_F_INDIRECT_DESC) |       \
+	 BIT_ULL(VIRTIO_RING_F_EVENT_IDX) | BIT_ULL(VIRTIO_F_VERSION_1) | \
+	 BIT_ULL(VIRTIO_F_RING_PACKED) | BIT_ULL(VIRTIO_F_IN_ORDER) |     \
+	 BIT_ULL(VIRTIO_F_ORDER_PLATFORM) | ~(BIT_ULL(50) - 1))
+
 /* The registry: one a bus. Control only. */
 struct vufront_mgmt {
 	struct vdpa_mgmtdev mgmtdev;
