@@ -196,7 +196,8 @@ VDPAKIT_API uint32_t vdpakit_net_copy(const struct vdpakit_net_received *frame,
 /* ---- waiting ---- */
 
 /**
- * vdpakit_net_wait() - until there is something to receive or to reclaim
+ * vdpakit_net_wait() - until there may be something to receive, or a frame that
+ * was sent is done
  * @q: either kind
  * @timeout_ms: -1: for ever
  *
@@ -205,7 +206,7 @@ VDPAKIT_API uint32_t vdpakit_net_copy(const struct vdpakit_net_received *frame,
  */
 VDPAKIT_API int vdpakit_net_wait(struct vdpakit_net_queue *q, int timeout_ms);
 /* An eventfd, readable when there is, or the device is gone, since
- * vdpakit_net_arm(); borrowed. */
+ * vdpakit_net_arm(), which any other use of the queue undoes; borrowed. */
 VDPAKIT_API int vdpakit_net_fd(const struct vdpakit_net_queue *q);
 /* Return: 1 there is something already; 0: the fd will say so; as
  * vdpakit_net_reclaim() */

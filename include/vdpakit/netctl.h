@@ -27,6 +27,8 @@ struct vdpakit_net;
  * @without: bits 1 << VIRTIO_NET_F_*: features that are not taken even where
  *           the device has them
  * @no_packed: split rings even where the device has packed ones
+ * @in_order: buffers are used in order where the device can: slower, unless the
+ *            device is hardware that likes it
  * @poll_us: vdpakit_net_wait() looks for so long before it sleeps
  * @changed: vdpakit_net_get_info() has news, or the device needs a reset:
  *           called on the bus's thread; NULL: nobody listens
@@ -39,6 +41,7 @@ struct vdpakit_net_options {
 	uint32_t buffer_bytes;
 	uint64_t without;
 	bool no_packed;
+	bool in_order;
 	unsigned int poll_us;
 	void (*changed)(void *priv);
 	void *priv;

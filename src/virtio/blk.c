@@ -25,10 +25,10 @@
 /* A ring that holds a request of any size. */
 #define RING_NUM_LIKED 128
 
-static const uint64_t blk_wanted = BLK_F(SIZE_MAX) | BLK_F(SEG_MAX) |
-				   BLK_F(RO) | BLK_F(BLK_SIZE) | BLK_F(FLUSH) |
-				   BLK_F(TOPOLOGY) | BLK_F(MQ) |
-				   BLK_F(DISCARD) | BLK_F(WRITE_ZEROES);
+static const uint64_t blk_wanted =
+	BLK_F(SIZE_MAX) | BLK_F(SEG_MAX) | BLK_F(RO) | BLK_F(BLK_SIZE) |
+	BLK_F(FLUSH) | BLK_F(TOPOLOGY) | BLK_F(MQ) | BLK_F(DISCARD) |
+	BLK_F(WRITE_ZEROES) | BIT_ULL(VIRTIO_F_IN_ORDER);
 
 struct virtio_device *blk_vdev(struct vdpakit_blk *blk)
 {

@@ -264,7 +264,9 @@ static int check_features(const struct vdpakit_net *net, uint64_t wanted)
 static int start(struct vdpakit_net *net)
 {
 	uint64_t wanted = choose_features(net);
-	int ret = virtio_start(net->vdev, wanted, net->options.no_packed);
+	uint64_t order = net->options.in_order ? BIT_ULL(VIRTIO_F_IN_ORDER) : 0;
+	int ret =
+		virtio_start(net->vdev, wanted | order, net->options.no_packed);
 
 	if (ret == 0) {
 		ret = check_features(net, wanted);
@@ -272,10 +274,13 @@ static int start(struct vdpakit_net *net)
 	return ret < 0 ? ret : net_info_begin(net);
 }
 
-static int start_first(struct vdpakit_net *net)
+static int start_first(struct vdpakit_net *net, struct dma_pool *pool)
 {
 	int ret = start(net);
 
+	if (ret == 0) {
+		ret = dma_space_new(pool, net->vdev);
+	}
 	if (ret == 0) {
 		ret = choose_pairs(net);
 	}
@@ -366,10 +371,7 @@ int net_probe(struct virtio_device *vdev, struct dma_pool *pool,
 		free(net);
 		return r;
 	}
-	r = dma_space_new(pool, vdev);
-	if (r == 0) {
-		r = start_first(net);
-	}
+	r = start_first(net, pool);
 	if (r < 0) {
 		net_remove(net);
 		return r;

@@ -132,7 +132,8 @@ void virtio_put(struct virtio_device *vdev);
 /**
  * virtio_start() - reset to FEATURES_OK
  * @vdev: a driver's
- * @wanted: features that it can use, besides those of rings
+ * @wanted: features that it can use, besides those of rings; of these IN_ORDER,
+ *          which makes software slower
  * @no_packed: no packed rings
  *
  * Afterwards vdev->features holds what is in force. Config space may be read.

@@ -28,7 +28,7 @@
 static const struct nic_kind kinds[] = {
 	{ "net", 1, 0 },
 	{ "net", 1, PACKED },
-	{ "net", 1, IN_ORDER },
+	{ "net", 1, IN_ORDER }, /* the default for users */
 	{ "net", 1, PACKED | IN_ORDER },
 	{ "net", 1, RING(INDIRECT_DESC) },
 	{ "net", 1, RING(INDIRECT_DESC) | PACKED },
@@ -52,7 +52,9 @@ static void open_default(struct nic *nic)
 
 static struct vdpakit_net_options options_of(const struct nic_kind *kind)
 {
-	struct vdpakit_net_options options = { 0 };
+	struct vdpakit_net_options options = {
+		.in_order = !(kind->lacks & IN_ORDER),
+	};
 
 	if (kind->lacks & NET(MRG_RXBUF)) {
 		options.buffer_bytes = NO_MERGE_BYTES;
@@ -106,6 +108,7 @@ static void test_info_is_the_device_s(void **state)
 	assert_int_equal(info.buffer_bytes, 2048);
 	assert_true(info.is_packed);
 	assert_true(has_bit(info.features, VIRTIO_NET_F_MRG_RXBUF));
+	assert_false(has_bit(info.features, VIRTIO_F_IN_ORDER));
 	assert_false(info.needs_reset);
 	nic_close(&nic);
 }
