@@ -7,7 +7,6 @@
 . "$(dirname "$(realpath "$0")")/lib.sh"
 cd "$work"
 
-[ "${PLAIN:-yes}" = yes ] || skip 'instrumented for the tests'
 plugin=$build/plugins/nbdkit/nbdkit-vdpakit-plugin.so
 for program in nbdkit nbdinfo nbdcopy qemu-io; do
 	command -v $program >/dev/null ||
