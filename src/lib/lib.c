@@ -130,10 +130,11 @@ int lib_bind(struct vdpakit *kit, const char *name, const char *driver,
 	if (!vdev->driver || strcmp(vdev->driver->name, driver) != 0) {
 		r = vdpa_dev_bind(bus, name, driver, NULL, 0);
 	}
-	if (r == 0) {
-		*ret = vdev;
+	if (r < 0) {
+		return r;
 	}
-	return r;
+	*ret = vdev;
+	return 0;
 }
 
 static void find_and_start(struct lib_call *call)

@@ -381,7 +381,7 @@ int rvdpa_get_vq_state(struct vdpa_device *vdev, uint16_t idx,
 		       struct vdpa_vq_state *ret_state)
 {
 	struct rvdpa_vq *vq = rvdpa_vq_of(vdev, idx);
-	uint32_t num;
+	uint32_t num = 0;
 	int r = ask_state(vq, VHOST_GET_VRING_BASE, &num);
 
 	if (r < 0) {
