@@ -25,21 +25,6 @@ struct copy_args {
 
 /* ---- options ---- */
 
-static int set_number(const char *what, const char *value, uint64_t max,
-		      unsigned int *ret)
-{
-	uint64_t n;
-	int r = parse_u64(what, value, max, &n);
-
-	if (r == 0 && n == 0) {
-		r = err(-ERANGE, "%s: 0 is too few", what);
-	}
-	if (r == 0) {
-		*ret = (unsigned int)n;
-	}
-	return r;
-}
-
 static int set_offset(void *priv, const char *value)
 {
 	return parse_size("--offset", value,
@@ -75,14 +60,14 @@ static int set_chunk(void *priv, const char *value)
 
 static int set_depth(void *priv, const char *value)
 {
-	return set_number("--depth", value, BLK_DEPTH_MAX,
-			  &((struct copy_args *)priv)->job.depth);
+	return io_set_uint("--depth", value, 1, BLK_DEPTH_MAX,
+			   &((struct copy_args *)priv)->job.depth);
 }
 
 static int set_threads(void *priv, const char *value)
 {
-	return set_number("--threads", value, BLK_THREADS_MAX,
-			  &((struct copy_args *)priv)->job.n_threads);
+	return io_set_uint("--threads", value, 1, BLK_THREADS_MAX,
+			   &((struct copy_args *)priv)->job.n_threads);
 }
 
 static int set_dense(void *priv, const char *value)
@@ -147,14 +132,6 @@ static int take_args(struct copy_args *args, int argc, char **argv)
 
 /* ---- read, write, copy ---- */
 
-int blk_check_words(int n, int min, int max, const char *what)
-{
-	if (n < min || n > max) {
-		return err(-EINVAL, "%s are needed", what);
-	}
-	return 0;
-}
-
 int blk_check_device(const char *word)
 {
 	return io_is_device(word)
@@ -205,9 +182,9 @@ static int blk_read(const struct cli *cli, int argc, char **argv)
 	if (n < 0) {
 		return n;
 	}
-	r = blk_check_words(n, 1, 2,
-			    "DEVICE and, if it is not to be standard "
-			    "output, FILE");
+	r = io_check_words(n, 1, 2,
+			   "DEVICE and, if it is not to be standard "
+			   "output, FILE");
 	if (r == 0) {
 		r = blk_check_device(argv[0]);
 	}
@@ -222,9 +199,9 @@ static int blk_write(const struct cli *cli, int argc, char **argv)
 	if (n < 0) {
 		return n;
 	}
-	r = blk_check_words(n, 1, 2,
-			    "DEVICE and, if it is not to be standard "
-			    "input, FILE");
+	r = io_check_words(n, 1, 2,
+			   "DEVICE and, if it is not to be standard "
+			   "input, FILE");
 	if (r == 0) {
 		r = blk_check_device(argv[0]);
 	}
@@ -241,7 +218,7 @@ static int blk_copy(const struct cli *cli, int argc, char **argv)
 	if (n < 0) {
 		return n;
 	}
-	r = blk_check_words(n, 2, 2, "SOURCE and TARGET");
+	r = io_check_words(n, 2, 2, "SOURCE and TARGET");
 	return r < 0 ? r : copy(cli, &args.job, argv[0], argv[1]);
 }
 

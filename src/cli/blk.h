@@ -79,7 +79,6 @@ struct blk_copy {
 int blk_copy_run(struct vdpakit *kit, struct blk_copy *copy);
 
 /* blk.c. Return: 0; -EINVAL */
-int blk_check_words(int n, int min, int max, const char *what);
 int blk_check_device(const char *word);
 
 /* blk_info.c */

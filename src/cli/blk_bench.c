@@ -14,22 +14,22 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 #include "base/err.h"
 #include "base/parse.h"
 #include "cli/blk.h"
-#include "cli/output.h"
 
 #define NS_PER_S    1000000000ULL
 #define SECONDS_MAX 86400
 #define BURST	    64
+#define TEXT_MAX    256
 /* Latencies: eight steps for each power of two of nanoseconds. */
 #define STEPS_LOG 3
 #define N_STEPS	  (64U << STEPS_LOG)
 
 struct bench {
 	/* options */
+	struct io_format format; /* first: IO_FORMAT_OPTIONS */
 	struct blk_end end;
 	uint32_t block_bytes;
 	unsigned int depth;
@@ -38,8 +38,6 @@ struct bench {
 	unsigned int poll_us;
 	unsigned int write_percent;
 	bool is_sequential;
-	bool is_json;
-	bool is_pretty;
 	/* set before there are threads */
 	char *memory;
 	uint64_t n_blocks; /* of the disk */
@@ -65,21 +63,6 @@ struct bench_thread {
 
 /* ---- options ---- */
 
-static int set_uint(const char *what, const char *value, uint64_t min,
-		    uint64_t max, unsigned int *ret)
-{
-	uint64_t n;
-	int r = parse_u64(what, value, max, &n);
-
-	if (r == 0 && n < min) {
-		r = err(-ERANGE, "%s: %s is too few", what, value);
-	}
-	if (r == 0) {
-		*ret = (unsigned int)n;
-	}
-	return r;
-}
-
 static int set_block(void *priv, const char *value)
 {
 	uint64_t bytes;
@@ -98,52 +81,38 @@ static int set_block(void *priv, const char *value)
 
 static int set_depth(void *priv, const char *value)
 {
-	return set_uint("--depth", value, 1, BLK_DEPTH_MAX,
-			&((struct bench *)priv)->depth);
+	return io_set_uint("--depth", value, 1, BLK_DEPTH_MAX,
+			   &((struct bench *)priv)->depth);
 }
 
 static int set_threads(void *priv, const char *value)
 {
-	return set_uint("--threads", value, 1, BLK_THREADS_MAX,
-			&((struct bench *)priv)->n_threads);
+	return io_set_uint("--threads", value, 1, BLK_THREADS_MAX,
+			   &((struct bench *)priv)->n_threads);
 }
 
 static int set_seconds(void *priv, const char *value)
 {
-	return set_uint("--seconds", value, 1, SECONDS_MAX,
-			&((struct bench *)priv)->seconds);
+	return io_set_uint("--seconds", value, 1, SECONDS_MAX,
+			   &((struct bench *)priv)->seconds);
 }
 
 static int set_poll_us(void *priv, const char *value)
 {
-	return set_uint("--poll-us", value, 0, 1000000,
-			&((struct bench *)priv)->poll_us);
+	return io_set_uint("--poll-us", value, 0, 1000000,
+			   &((struct bench *)priv)->poll_us);
 }
 
 static int set_write(void *priv, const char *value)
 {
-	return set_uint("--write", value, 0, 100,
-			&((struct bench *)priv)->write_percent);
+	return io_set_uint("--write", value, 0, 100,
+			   &((struct bench *)priv)->write_percent);
 }
 
 static int set_sequential(void *priv, const char *value)
 {
 	(void)value;
 	((struct bench *)priv)->is_sequential = true;
-	return 0;
-}
-
-static int set_json(void *priv, const char *value)
-{
-	(void)value;
-	((struct bench *)priv)->is_json = true;
-	return 0;
-}
-
-static int set_pretty(void *priv, const char *value)
-{
-	(void)value;
-	((struct bench *)priv)->is_pretty = true;
 	return 0;
 }
 
@@ -162,8 +131,7 @@ static const struct arg_option options[] = {
 	  set_sequential },
 	{ "poll-us", 0, "N", "look for results for so long before sleeping",
 	  set_poll_us },
-	{ "json", 'j', NULL, "print JSON", set_json },
-	{ "pretty", 'p', NULL, "with -j: print it for people", set_pretty },
+	IO_FORMAT_OPTIONS,
 };
 
 void blk_bench_help(void)
@@ -173,14 +141,6 @@ void blk_bench_help(void)
 }
 
 /* ---- a thread ---- */
-
-static uint64_t now_ns(void)
-{
-	struct timespec ts;
-
-	(void)clock_gettime(CLOCK_MONOTONIC, &ts); /* cannot fail */
-	return (uint64_t)ts.tv_sec * NS_PER_S + (uint64_t)ts.tv_nsec;
-}
 
 /* xorshift64: it only has to be spread out. */
 static uint64_t draw(struct bench_thread *t)
@@ -223,7 +183,7 @@ static void make_req(struct bench_thread *t, unsigned int slot,
 static int add_reqs(struct bench_thread *t, struct vdpakit_blk_req *reqs,
 		    unsigned int n)
 {
-	uint64_t now = now_ns();
+	uint64_t now = io_now_ns();
 	int r;
 
 	for (unsigned int i = 0; i < n; i++) {
@@ -260,7 +220,7 @@ static int turn_over(struct bench_thread *t, bool *ret_is_over)
 	struct vdpakit_blk_req reqs[BURST];
 	struct vdpakit_blk_done done[BURST];
 	int n = vdpakit_blk_wait(t->q, done, 1, BURST, -1);
-	uint64_t now = now_ns();
+	uint64_t now = io_now_ns();
 
 	if (n == -EINTR) {
 		return 0;
@@ -382,36 +342,16 @@ static double real(const json_t *obj, const char *key)
 static int print_results(const struct bench *b, const struct bench_thread *sum,
 			 uint64_t ns)
 {
-	json_t *obj = results(b, sum, ns), *value;
-	const char *key;
+	json_t *obj = results(b, sum, ns);
+	char text[TEXT_MAX];
 
-	if (!obj) {
-		return err(-ENOMEM, "out of memory");
-	}
-	if (b->is_json) {
-		output_json(stdout, obj, b->is_pretty);
-		json_decref(obj);
-		return 0;
-	}
-	(void)printf("%.0f requests/s, %.1f MiB/s, latency %.1f us (median), "
-		     "%.1f us (99 %%), %.1f us (longest)\n",
-		     real(obj, "iops"), real(obj, "mib_per_s"),
-		     real(obj, "p50_us"), real(obj, "p99_us"),
-		     real(obj, "max_us"));
-	json_object_foreach(obj, key, value) {
-		if (json_is_real(value)) {
-			(void)printf("%s=%.1f ", key, json_real_value(value));
-		} else {
-			(void)printf(
-				"%s=%lld ", key,
-				json_is_integer(value)
-					? (long long)json_integer_value(value)
-					: json_is_true(value));
-		}
-	}
-	(void)printf("\n");
-	json_decref(obj);
-	return 0;
+	(void)snprintf(text, sizeof(text),
+		       "%.0f requests/s, %.1f MiB/s, latency %.1f us (median), "
+		       "%.1f us (99 %%), %.1f us (longest)",
+		       real(obj, "iops"), real(obj, "mib_per_s"),
+		       real(obj, "p50_us"), real(obj, "p99_us"),
+		       real(obj, "max_us"));
+	return io_print_result(&b->format, text, obj);
 }
 
 /* ---- all of it ---- */
@@ -437,7 +377,7 @@ static int start_thread(struct bench *b, struct bench_thread *t,
 static int run_threads(struct bench *b, struct bench_thread *threads,
 		       struct bench_thread *sum)
 {
-	uint64_t start_ns = now_ns();
+	uint64_t start_ns = io_now_ns();
 	unsigned int n = 0;
 	int r = 0;
 
@@ -456,7 +396,7 @@ static int run_threads(struct bench *b, struct bench_thread *threads,
 	for (unsigned int i = 0; i < b->n_threads; i++) {
 		free(threads[i].start_ns);
 	}
-	return r < 0 ? r : print_results(b, sum, now_ns() - start_ns);
+	return r < 0 ? r : print_results(b, sum, io_now_ns() - start_ns);
 }
 
 static int check_disk(struct bench *b)
@@ -535,13 +475,12 @@ int blk_bench(const struct cli *cli, int argc, char **argv)
 		.depth = 16,
 		.n_threads = 1,
 		.seconds = 5,
-		.is_json = cli->is_json,
-		.is_pretty = cli->is_pretty,
+		.format = { cli->is_json, cli->is_pretty },
 	};
 	int r = cli_take(options, ARRAY_SIZE(options), argc, argv, &b);
 
 	if (r >= 0) {
-		r = blk_check_words(r, 1, 1, "DEVICE, one word,");
+		r = io_check_words(r, 1, 1, "DEVICE, one word,");
 	}
 	if (r == 0) {
 		r = blk_check_device(argv[0]);

@@ -10,30 +10,9 @@
 
 #include "base/err.h"
 #include "cli/blk.h"
-#include "cli/output.h"
-
-struct info_args {
-	bool is_json;
-	bool is_pretty;
-};
-
-static int set_json(void *priv, const char *value)
-{
-	(void)value;
-	((struct info_args *)priv)->is_json = true;
-	return 0;
-}
-
-static int set_pretty(void *priv, const char *value)
-{
-	(void)value;
-	((struct info_args *)priv)->is_pretty = true;
-	return 0;
-}
 
 static const struct arg_option options[] = {
-	{ "json", 'j', NULL, "print JSON", set_json },
-	{ "pretty", 'p', NULL, "with -j: print it for people", set_pretty },
+	IO_FORMAT_OPTIONS,
 };
 
 void blk_info_help(void)
@@ -61,32 +40,15 @@ static json_t *info_json(const struct vdpakit_blk_info *i)
 		json_sprintf("0x%llx", (unsigned long long)i->features));
 }
 
-static int print_info(const struct info_args *args,
-		      const struct vdpakit_blk_info *info)
-{
-	json_t *obj = info_json(info);
-
-	if (!obj) {
-		return err(-ENOMEM, "out of memory");
-	}
-	if (args->is_json) {
-		output_json(stdout, obj, args->is_pretty);
-	} else {
-		output_status(stdout, obj);
-	}
-	json_decref(obj);
-	return 0;
-}
-
 static int show_info(const struct cli *cli, struct vdpakit *kit,
-		     const struct info_args *args, const char *word)
+		     const struct io_format *format, const char *word)
 {
 	const struct blk_end_want want = { .name = "disk" };
 	struct blk_end end;
 	int r = blk_end_open_device(cli, kit, word, &want, &end);
 
 	if (r == 0) {
-		r = print_info(args, &end.info);
+		r = io_print_info(format, info_json(&end.info));
 		(void)blk_end_close(&end); /* nothing was written */
 	}
 	return r;
@@ -94,14 +56,14 @@ static int show_info(const struct cli *cli, struct vdpakit *kit,
 
 int blk_show_info(const struct cli *cli, int argc, char **argv)
 {
-	struct info_args args = { cli->is_json, cli->is_pretty };
+	struct io_format format = { cli->is_json, cli->is_pretty };
 	struct vdpakit *kit;
-	int r = cli_take(options, ARRAY_SIZE(options), argc, argv, &args);
+	int r = cli_take(options, ARRAY_SIZE(options), argc, argv, &format);
 
 	if (r < 0) {
 		return r;
 	}
-	r = blk_check_words(r, 1, 1, "DEVICE, one word,");
+	r = io_check_words(r, 1, 1, "DEVICE, one word,");
 	if (r == 0) {
 		r = blk_check_device(argv[0]);
 	}
@@ -109,7 +71,7 @@ int blk_show_info(const struct cli *cli, int argc, char **argv)
 		r = io_err(vdpakit_new(NULL, &kit));
 	}
 	if (r == 0) {
-		r = show_info(cli, kit, &args, argv[0]);
+		r = show_info(cli, kit, &format, argv[0]);
 		vdpakit_free(kit);
 	}
 	return r;

@@ -76,9 +76,12 @@ static int words_of_path(const char *name, const char *path, const char *kind,
 	if (!mgmtdev) {
 		return err(-EINVAL,
 			   "%s is neither a vhost-vdpa node nor the socket of "
-			   "a vhost-user back end; for a disk in a file say "
-			   "\"blk backend=file path=%s\"",
-			   path, path);
+			   "a vhost-user back end%s",
+			   path,
+			   strcmp(kind, "blk") == 0
+				   ? "; for a disk in a file say \"blk "
+				     "backend=file path=...\""
+				   : "");
 	}
 	n = S_ISSOCK(st.st_mode)
 		    ? asprintf(ret, "%s %s path='%s' type=%s", name, mgmtdev,
@@ -133,10 +136,16 @@ static int add_named(const struct cli *cli, struct vdpakit *kit,
 	if (r == 0) {
 		return add_path(kit, path, kind, name);
 	}
-	return err_context(r,
-			   "there is no management device %s, a new file would "
-			   "be ./%s, and among a daemon's devices",
-			   word, word);
+	return strcmp(kind, "blk") == 0
+		       ? err_context(r,
+				     "there is no management device %s, a new "
+				     "file would be ./%s, and among a daemon's "
+				     "devices",
+				     word, word)
+		       : err_context(r,
+				     "there is no management device %s, and "
+				     "among a daemon's devices",
+				     word);
 }
 
 int io_dev_add(const struct cli *cli, struct vdpakit *kit, const char *word,

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: BSD-2-Clause */
 /*
- * vdpakit blk: what uses devices itself is a program of its own (io.h).
+ * vdpakit blk, net: what uses devices itself is a program of its own (io.h).
  *
  * Copyright (c) 2026, the vdpakit authors
  */

@@ -8,6 +8,7 @@
 
 static const struct cli_command objects[] = {
 	{ .name = "blk", .sub = io_blk_commands, .has_own_options = true },
+	{ .name = "net", .sub = io_net_commands, .has_own_options = true },
 	{ .name = "help",
 	  .args = "[ OBJECT | --all ]",
 	  .help = "print the usage; --all: of everything",

@@ -7,19 +7,6 @@
 . "$(dirname "$(realpath "$0")")/lib.sh"
 cd "$work"
 
-# refused WORDS CMD...: fails, in one line that has these words
-refused()
-{
-	local words=$1
-
-	shift
-	if "$@" >out 2>error; then
-		die "'$*' was not refused"
-	fi
-	[ "$(wc -l <error)" = 1 ] || die "'$*' says: $(cat error)"
-	grep -qF -- "$words" error || die "'$*' says: $(cat error)"
-}
-
 # Data, a hole, data.
 seq -f '%063g' 1 40000 >a
 truncate -s 6M a

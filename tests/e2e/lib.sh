@@ -17,6 +17,7 @@
 #                         write the counters of N queues to $work/stats
 # count DEV N             the latter alone, while something drives the device
 # stat_of NAME            a counter of $work/stats
+# refused WORDS CMD...    CMD fails, in one line that has these words
 #
 # Only vdpakit, the build's own programs and the test bed are used; no network,
 # no name outside $work.
@@ -91,6 +92,20 @@ stat_of()
 {
 	jq -rs --arg name "$1" \
 		'[.. | objects | .[$name]? | numbers] | add // 0' "$work/stats"
+}
+
+refused()
+{
+	local words=$1
+
+	shift
+	if "$@" >"$work/out" 2>"$work/error"; then
+		die "'$*' was not refused"
+	fi
+	[ "$(wc -l <"$work/error")" = 1 ] ||
+		die "'$*' says: $(cat "$work/error")"
+	grep -qF -- "$words" "$work/error" ||
+		die "'$*' says: $(cat "$work/error")"
 }
 
 boot_and_count()

@@ -27,14 +27,24 @@ while read -r line; do
 	expect src/cli/vdpakit.1.scd "$line"
 done < <(sed -nE 's/^ +(vdpakit (mgmtdev|dev|driver) [a-z]+( (add|del|set|show|name))?).*/\1/p' <<<"$help")
 
-blk_help=$("$vdpakit" blk help; for c in info read write copy bench; do
-	"$vdpakit" blk $c --help || echo "--no-help-of-$c"; done)
-for option in $(grep -oE -- '--[a-zA-Z-]+' <<<"$blk_help" | sort -u); do
-	expect src/cli/vdpakit-blk.1.scd "$option"
-done
-while read -r line; do
-	expect src/cli/vdpakit-blk.1.scd "$line"
-done < <(sed -nE 's/^ +(vdpakit blk [a-z]+).*/\1/p' <<<"$blk_help")
+# check_io OBJECT COMMAND...: of what has a page of its own
+check_io()
+{
+	local object=$1 page=src/cli/vdpakit-$1.1.scd help command option line
+
+	shift
+	help=$("$vdpakit" "$object" help; for command; do
+		"$vdpakit" "$object" "$command" --help ||
+			echo "--no-help-of-$command"; done)
+	for option in $(grep -oE -- '--[a-zA-Z-]+' <<<"$help" | sort -u); do
+		expect "$page" "$option"
+	done
+	while read -r line; do
+		expect "$page" "$line"
+	done < <(sed -nE "s/^ +(vdpakit $object [a-z]+).*/\\1/p" <<<"$help")
+}
+check_io blk info read write copy bench
+check_io net info send dump bench
 
 for option in $("$BUILD/src/daemon/vdpakitd" --help |
 	grep -oE -- '--[a-z]+' | sort -u); do
