@@ -27,7 +27,7 @@ static const struct cli_command objects[] = {
 	  .has_own_help = true,
 	  .fn = cli_exec_io },
 	{ .name = "net",
-	  .args = "{ info | send | dump | bench } ...",
+	  .args = "{ info | send | dump | bench | tap } ...",
 	  .help = "use a network card, whatever is behind it; `vdpakit net "
 		  "help` has more",
 	  .max_args = CLI_ANY_ARGS,

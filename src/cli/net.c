@@ -8,7 +8,10 @@
 
 #include <endian.h>
 #include <errno.h>
+#include <pthread.h>
+#include <signal.h>
 #include <string.h>
+#include <sys/signalfd.h>
 
 #include <linux/virtio_net.h>
 
@@ -35,7 +38,10 @@ static int with_open(struct net_end *end, const struct net_end_want *want,
 		.size = sizeof(options),
 		.n_pairs = (uint16_t)want->n_pairs,
 		.poll_us = want->poll_us,
-		.without = want->wants_offloads ? 0 : GUEST_OFFLOADS,
+		.without = want->without |
+			   (want->wants_offloads ? 0 : GUEST_OFFLOADS),
+		.changed = want->changed,
+		.priv = want->priv,
 	};
 	int r = io_err(vdpakit_net_open(end->kit, "card", &options, &end->net));
 
@@ -70,6 +76,19 @@ unsigned int net_end_n_buffers(const struct net_end *end, uint32_t len_bytes)
 	return (len_bytes + VDPAKIT_NET_HDR_BYTES + end->info.buffer_bytes -
 		1) /
 	       end->info.buffer_bytes;
+}
+
+int net_signal_fd(void)
+{
+	sigset_t set;
+	int fd;
+
+	(void)sigemptyset(&set);
+	(void)sigaddset(&set, SIGINT);
+	(void)sigaddset(&set, SIGTERM);
+	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
+	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	return fd < 0 ? err(-errno, "signalfd: %s", strerror(errno)) : fd;
 }
 
 /* ---- frames ---- */
@@ -123,5 +142,11 @@ const struct cli_command io_net_commands[] = {
 	  .max_args = CLI_ANY_ARGS,
 	  .fn = net_cmd_bench,
 	  .print_help = net_cmd_bench_help },
+	{ .name = "tap",
+	  .args = "[ OPTIONS ] DEVICE",
+	  .help = "make it a network interface of this machine",
+	  .max_args = CLI_ANY_ARGS,
+	  .fn = net_cmd_tap,
+	  .print_help = net_cmd_tap_help },
 	{ .name = NULL },
 };

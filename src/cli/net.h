@@ -33,11 +33,16 @@ struct net_end {
  * @poll_us: vdpakit_net_wait() looks for so long before it sleeps
  * @wants_offloads: frames may be such as no wire has: longer than the MTU, and
  *                  without checksums
+ * @without: further features that are not taken
+ * @changed, @priv: of struct vdpakit_net_options
  */
 struct net_end_want {
 	unsigned int n_pairs;
 	unsigned int poll_us;
 	bool wants_offloads;
+	uint64_t without;
+	void (*changed)(void *priv);
+	void *priv;
 };
 
 /**
@@ -102,6 +107,10 @@ int pcap_end(struct pcap_writer *w);
 
 /* ---- commands ---- */
 
+/* SIGINT and SIGTERM, from now on read from a descriptor; to be called before
+ * there are threads, as these have it so, too. Return: to be closed; -errno */
+int net_signal_fd(void);
+
 int net_cmd_info(const struct cli *cli, int argc, char **argv);
 void net_cmd_info_help(void);
 int net_cmd_send(const struct cli *cli, int argc, char **argv);
@@ -110,5 +119,7 @@ int net_cmd_dump(const struct cli *cli, int argc, char **argv);
 void net_cmd_dump_help(void);
 int net_cmd_bench(const struct cli *cli, int argc, char **argv);
 void net_cmd_bench_help(void);
+int net_cmd_tap(const struct cli *cli, int argc, char **argv);
+void net_cmd_tap_help(void);
 
 #endif

@@ -9,11 +9,8 @@
  */
 #include <errno.h>
 #include <poll.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/signalfd.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
@@ -231,7 +228,6 @@ int net_cmd_dump(const struct cli *cli, int argc, char **argv)
 	const struct net_end_want want = { .n_pairs = 1 };
 	struct dump d = { .signal_fd = -1 };
 	_cleanup_close_ int fd = -1;
-	sigset_t set;
 	int r = cli_take(options, ARRAY_SIZE(options), argc, argv, &d);
 
 	if (r >= 0) {
@@ -240,14 +236,9 @@ int net_cmd_dump(const struct cli *cli, int argc, char **argv)
 	if (r < 0) {
 		return r;
 	}
-	(void)sigemptyset(&set);
-	(void)sigaddset(&set, SIGINT);
-	(void)sigaddset(&set, SIGTERM);
-	/* Before there are threads: they have it so, too. */
-	(void)pthread_sigmask(SIG_BLOCK, &set, NULL);
-	fd = signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK);
+	fd = net_signal_fd();
 	if (fd < 0) {
-		return err(-errno, "signalfd: %s", strerror(errno));
+		return fd;
 	}
 	d.signal_fd = fd;
 	return net_with_device(cli, argv[0], &want, run, &d);

@@ -44,7 +44,7 @@ check_io()
 	done < <(sed -nE "s/^ +(vdpakit $object [a-z]+).*/\\1/p" <<<"$help")
 }
 check_io blk info read write copy bench
-check_io net info send dump bench
+check_io net info send dump bench tap
 
 for option in $("$BUILD/src/daemon/vdpakitd" --help |
 	grep -oE -- '--[a-z]+' | sort -u); do
