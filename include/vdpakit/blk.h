@@ -26,6 +26,8 @@ struct vdpakit_blk_queue;
  * @queue_size: requests that may be under way in a queue, a power of two; 0:
  *              what the device likes, at most 256
  * @no_packed: split rings even where the device has packed ones
+ * @in_order: requests end in the order in which they were added, where the
+ *            device can: a slow one holds up those behind it
  * @poll_us: vdpakit_blk_wait() looks for so long before it sleeps
  * @changed: the capacity has changed, or the device needs a reset: called on
  *           the bus's thread; NULL: nobody listens
@@ -36,6 +38,7 @@ struct vdpakit_blk_options {
 	uint16_t n_queues;
 	uint16_t queue_size;
 	bool no_packed;
+	bool in_order;
 	unsigned int poll_us;
 	void (*changed)(void *priv);
 	void *priv;

@@ -25,10 +25,10 @@
 /* A ring that holds a request of any size. */
 #define RING_NUM_LIKED 128
 
-static const uint64_t blk_wanted =
-	BLK_F(SIZE_MAX) | BLK_F(SEG_MAX) | BLK_F(RO) | BLK_F(BLK_SIZE) |
-	BLK_F(FLUSH) | BLK_F(TOPOLOGY) | BLK_F(MQ) | BLK_F(DISCARD) |
-	BLK_F(WRITE_ZEROES) | BIT_ULL(VIRTIO_F_IN_ORDER);
+static const uint64_t blk_wanted = BLK_F(SIZE_MAX) | BLK_F(SEG_MAX) |
+				   BLK_F(RO) | BLK_F(BLK_SIZE) | BLK_F(FLUSH) |
+				   BLK_F(TOPOLOGY) | BLK_F(MQ) |
+				   BLK_F(DISCARD) | BLK_F(WRITE_ZEROES);
 
 struct virtio_device *blk_vdev(struct vdpakit_blk *blk)
 {
@@ -66,6 +66,7 @@ static int take_options(struct vdpakit_blk *blk,
 	}
 	blk->queue_size = o.queue_size;
 	blk->no_packed = o.no_packed;
+	blk->in_order = o.in_order;
 	blk->poll_us = o.poll_us;
 	blk->changed = o.changed;
 	blk->changed_priv = o.priv;
@@ -178,6 +179,14 @@ static void run(struct vdpakit_blk *blk, struct vdpakit_blk_info *info,
 	blk_publish_info(blk, info);
 }
 
+/* To FEATURES_OK. */
+static int start(struct vdpakit_blk *blk)
+{
+	uint64_t order = blk->in_order ? BIT_ULL(VIRTIO_F_IN_ORDER) : 0;
+
+	return virtio_start(blk->vdev, blk_wanted | order, blk->no_packed);
+}
+
 /* From FEATURES_OK on. */
 static int set_up(struct vdpakit_blk *blk, uint16_t n_queues)
 {
@@ -265,7 +274,7 @@ int blk_probe(struct virtio_device *vdev, struct dma_pool *pool,
 		free(blk);
 		return r;
 	}
-	r = virtio_start(vdev, blk_wanted, blk->no_packed);
+	r = start(blk);
 	if (r == 0) {
 		r = dma_space_new(pool, vdev);
 	}
@@ -316,7 +325,7 @@ static int start_again(struct vdpakit_blk *blk)
 	struct virtio_device *vdev = blk->vdev;
 	struct vdpakit_blk_info info;
 	struct blk_limits limits;
-	int ret = virtio_start(vdev, blk_wanted, blk->no_packed);
+	int ret = start(blk);
 
 	if (ret == 0) {
 		ret = blk_read_config(blk, &info, &limits);

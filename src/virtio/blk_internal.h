@@ -89,6 +89,7 @@ struct vdpakit_blk {
 	uint16_t n_queues;
 	uint16_t queue_size;
 	bool no_packed;
+	bool in_order;
 	unsigned int poll_us;
 
 	/* control only */

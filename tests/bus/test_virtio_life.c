@@ -399,20 +399,20 @@ static void *signal_thread(void *priv)
 
 static void test_waiting_is_interrupted(void **state)
 {
-	struct sigaction action = { .sa_handler = on_signal }, old;
+	struct sigaction action = { .sa_handler = on_signal };
 	pthread_t self = pthread_self(), thread;
 	struct vdpakit_blk_done done;
 	struct vdisk d;
 
 	vdisk_open_default(&d);
 	add_unanswered(&d);
-	assert_int_equal(sigaction(SIGUSR1, &action, &old), 0);
+	/* For good: a signal may be on its way when the thread has ended. */
+	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
 	assert_int_equal(pthread_create(&thread, NULL, signal_thread, &self),
 			 0);
 	assert_int_equal(vdpakit_blk_wait(d.q, &done, 1, 1, -1), -EINTR);
 	assert_int_equal(pthread_cancel(thread), 0);
 	assert_int_equal(pthread_join(thread, NULL), 0);
-	assert_int_equal(sigaction(SIGUSR1, &old, NULL), 0);
 	resume(&d);
 	assert_int_equal(vdpakit_blk_wait(d.q, &done, 1, 1, -1), 1);
 	vdisk_close(&d);

@@ -38,6 +38,7 @@ int vdisk_probe(struct vdisk *d, struct vdpakit_blk_options options)
 	int ret;
 
 	options.size = sizeof(options);
+	options.in_order = true; /* but for kinds that lack it */
 	options.changed = changed;
 	options.priv = d;
 	ret = blk_probe(d->vdev, d->r->pool, &options, &d->blk);
