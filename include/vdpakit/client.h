@@ -26,7 +26,9 @@
  * driver's, lent to the caller, and may be copied when they are sent.
  *
  * The device is not trusted: what it does against the rules breaks its queues
- * (-EIO), and never writes outside of the buffers that were given to it.
+ * (-EIO), and nothing that it says is used unchecked. But a device in another
+ * process has all memory of the bus mapped, and can change it whenever it likes;
+ * with the key bounce=on it sees copies only.
  *
  * Threads: everything that does not name a queue may be called by any thread,
  * but not by a callback of this library's (-EDEADLK). A queue belongs to the
