@@ -360,4 +360,6 @@ static struct nbdkit_plugin plugin = {
 	.zero = on_zero,
 };
 
+/* What nbdkit looks for: its macro defines it and declares it nowhere. */
+struct nbdkit_plugin *plugin_init(void);
 NBDKIT_REGISTER_PLUGIN(plugin)

@@ -45,7 +45,8 @@ struct client {
 	unsigned long n_frames, n_asking, n_gso;
 };
 
-static void die(const char *fmt, ...) __attribute__((format(printf, 1, 2)));
+static _Noreturn void die(const char *fmt, ...)
+	__attribute__((format(printf, 1, 2)));
 static void die(const char *fmt, ...)
 {
 	va_list args;
