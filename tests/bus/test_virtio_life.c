@@ -8,7 +8,9 @@
 
 #include <poll.h>
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
+#include <sys/time.h>
 #include <unistd.h>
 
 #include "lib/oom.h"
@@ -386,33 +388,23 @@ static void on_signal(int sig)
 	(void)sig;
 }
 
-static void *signal_thread(void *priv)
-{
-	/* Until it is told to end: one signal may come too early. */
-	for (;;) {
-		pthread_testcancel();
-		(void)pthread_kill(*(pthread_t *)priv, SIGUSR1);
-		(void)usleep(1000);
-	}
-	return NULL;
-}
-
 static void test_waiting_is_interrupted(void **state)
 {
+	/* Again and again: the first one may come before the wait. */
+	const struct itimerval often = { { 0, 1000 }, { 0, 1000 } };
+	const struct itimerval never = { { 0, 0 }, { 0, 0 } };
 	struct sigaction action = { .sa_handler = on_signal };
-	pthread_t self = pthread_self(), thread;
 	struct vdpakit_blk_done done;
 	struct vdisk d;
 
 	vdisk_open_default(&d);
 	add_unanswered(&d);
-	/* For good: a signal may be on its way when the thread has ended. */
-	assert_int_equal(sigaction(SIGUSR1, &action, NULL), 0);
-	assert_int_equal(pthread_create(&thread, NULL, signal_thread, &self),
-			 0);
+	/* For good: a signal may be on its way when the timer has ended. Only
+	 * this thread takes signals. */
+	assert_int_equal(sigaction(SIGALRM, &action, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &often, NULL), 0);
 	assert_int_equal(vdpakit_blk_wait(d.q, &done, 1, 1, -1), -EINTR);
-	assert_int_equal(pthread_cancel(thread), 0);
-	assert_int_equal(pthread_join(thread, NULL), 0);
+	assert_int_equal(setitimer(ITIMER_REAL, &never, NULL), 0);
 	resume(&d);
 	assert_int_equal(vdpakit_blk_wait(d.q, &done, 1, 1, -1), 1);
 	vdisk_close(&d);
@@ -545,7 +537,7 @@ static void wait_until_asleep(struct vdisk *d)
 {
 	while (__atomic_load_n(&d->vdev->vqs[0]->n_waits, __ATOMIC_RELAXED) ==
 	       0) {
-		(void)usleep(100);
+		(void)sched_yield();
 	}
 }
 
