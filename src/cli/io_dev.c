@@ -14,15 +14,14 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <time.h>
 
 #include "base/cleanup.h"
 #include "base/err.h"
 #include "cli/io.h"
 
-/* For who has ended and was not yet heard of: two seconds. */
-#define TRY_AGAIN_NS 20000000L
-#define TRIES_MAX    100U
+/* A back end hears of the end of its last front end when it gets to it, and
+ * refuses the next one until then. */
+#define BACK_END_WAIT_S 2
 
 int io_err(int code)
 {
@@ -84,35 +83,27 @@ static int words_of_path(const char *name, const char *path, const char *kind,
 				   : "");
 	}
 	n = S_ISSOCK(st.st_mode)
-		    ? asprintf(ret, "%s %s path='%s' type=%s", name, mgmtdev,
-			       path, kind)
+		    ? asprintf(ret, "%s %s path='%s' type=%s wait %d", name,
+			       mgmtdev, path, kind, BACK_END_WAIT_S)
 		    : asprintf(ret, "%s %s path='%s'", name, mgmtdev, path);
 	return n < 0 ? err(-ENOMEM, "out of memory") : 0;
-}
-
-/* Has somebody else got it? He may have ended just now, and the other side is
- * about to hear of it. */
-static bool is_taken(int code)
-{
-	return code == -ECONNRESET || code == -EPIPE || code == -EBUSY;
 }
 
 static int add_path(struct vdpakit *kit, const char *path, const char *kind,
 		    const char *name)
 {
-	static const struct timespec pause = { .tv_nsec = TRY_AGAIN_NS };
 	_cleanup_free_ char *words = NULL;
 	int r = words_of_path(name, path, kind, &words);
 
-	for (unsigned int i = 0; r == 0 && i < TRIES_MAX; i++) {
+	if (r == 0) {
 		r = io_err(vdpakit_dev_add(kit, words));
-		if (!is_taken(r) || i + 1 == TRIES_MAX) {
-			break;
-		}
-		(void)nanosleep(&pause, NULL); /* a shorter one is as good */
-		r = 0;
 	}
-	return r;
+	return r == -ETIMEDOUT
+		       ? err(r,
+			     "%s: nobody answers for %d s: start the back end, "
+			     "or end who uses it",
+			     path, BACK_END_WAIT_S)
+		       : r;
 }
 
 static int add_words(struct vdpakit *kit, const char *words, const char *name)
